@@ -35,7 +35,7 @@ RPCS = {
 
 CODES: dict[str, type[RequestCode] | type[OwnCode]] = {"RequestCode": RequestCode, "OwnCode": OwnCode}
 
-ASKS = {"require", "allows", "require_owner", "require_message", "require_put", "visible_topics"}
+ASKS = {"require", "allows", "require_owner", "require_message", "require_put", "is_permitted", "visible_topics"}
 """Calls of a handler that check the objects that a request reaches."""
 
 

@@ -1,6 +1,6 @@
 """Rules for consumer groups: reserved names, forbidden topics and the rights of members."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -47,8 +47,8 @@ def with_forbidden(group: SubscriptionGroupConfig, topic: str, *, forbidden: boo
     return msgspec.structs.replace(group, attributes=attributes)
 
 
-class ConsumerRights:
-    """Rights of a client to consume, checked again each time.
+class ClientRights:
+    """Rights of a client, checked again each time.
 
     A client stays connected after its request was admitted, and keeps memberships and locks. So its rights are checked
     again before it gets anything, and when users or policies have changed.
@@ -72,14 +72,25 @@ class ConsumerRights:
             topics: The topics.
             otherwise: Result if the decision needs a plugin.
         """
+        return self._decide([(ResourceType.GROUP, group, Action.SUB), *_consumed(topics)], otherwise=otherwise)
+
+    def allows_publishing(self, topic: str, *, otherwise: bool) -> bool:
+        """Return whether the current users and policies let the user publish to a topic.
+
+        Args:
+            topic: The topic.
+            otherwise: Result if the decision needs a plugin.
+        """
+        return self._decide([(ResourceType.TOPIC, topic, Action.PUB)], otherwise=otherwise)
+
+    def _decide(self, permissions: Iterable[tuple[ResourceType, str, Action]], *, otherwise: bool) -> bool:
         access = self._access
         access.authorizer.renew()
         try:
             return (
                 self._incarnation_now() == self._incarnation
                 and access.authorizer.admits(access)
-                and access.allows(ResourceType.GROUP, group, Action.SUB)
-                and all(access.allows(ResourceType.TOPIC, topic, Action.SUB) for topic in topics)
+                and all(access.allows(*permission) for permission in permissions)
             )
         except RequestSuspended:
             return otherwise
@@ -87,3 +98,7 @@ class ConsumerRights:
     def _incarnation_now(self) -> str | None:
         rights = self._access.authorizer.sender(self._access)
         return None if rights is None else rights.user.incarnation
+
+
+def _consumed(topics: Iterable[str]) -> Iterator[tuple[ResourceType, str, Action]]:
+    return ((ResourceType.TOPIC, topic, Action.SUB) for topic in topics)

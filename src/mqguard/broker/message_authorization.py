@@ -32,6 +32,18 @@ def require_message(access: AdmittedRequest, data: bytes, action: Action) -> Rec
     return message
 
 
+def is_permitted(access: AdmittedRequest, topic: str, action: Action) -> bool:
+    """Return True if the sender has a permission on a topic; the decision is audited.
+
+    It is for objects whose existence is a secret: the answer for a denial is that of an object that does not exist.
+    """
+    try:
+        access.require(ResourceType.TOPIC, topic, action)
+    except Refused:
+        return False
+    return True
+
+
 def require_put(access: AdmittedRequest, type: ResourceType, name: str, *, exists: bool) -> None:  # noqa: A002 - see `AdmittedRequest`
     """Check that the sender may create the resource, or update it if it exists.
 

@@ -25,6 +25,7 @@ from mqguard.broker.processors.send import SendProcessor
 from mqguard.broker.processors.status import StatusProcessor
 from mqguard.broker.processors.store_tools import StoreToolProcessor
 from mqguard.broker.processors.topics import TopicProcessor
+from mqguard.broker.processors.transactions import TransactionProcessor
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.broker.statistics import Statistics
 from mqguard.broker.unfinished_batches import UnfinishedBatches
@@ -160,6 +161,7 @@ class BrokerServer:
         self._pulling = PullProcessor(
             engine, self.clients, self._waiting, self._resets, self.statistics, settings, ports.clock
         )
+        self._transactions = TransactionProcessor(engine, self.clients, self._client_calls, settings, ports.clock)
         engine.on_arrival(self._pulling.arrived)
         engine.group_commit.on_failure(self._log_store_error)
         engine.topics.on_change(self._topic_changed)
@@ -202,6 +204,7 @@ class BrokerServer:
         elif self.clients.is_sweeping:
             self._expire_clients(now)
         self._expel_clients()
+        self._check_transactions()
         # The engine comes last: clients must get their answers even if the store fails.
         self._engine.tick()
         if self._engine.trouble is not None:
@@ -222,6 +225,12 @@ class BrokerServer:
             len(self._unfinished),
             len(self._client_calls),
         )
+
+    def _check_transactions(self) -> None:
+        try:
+            self._transactions.checks.tick()
+        except StoreDown as error:
+            self._log_store_error(str(error))
 
     def _expire_clients(self, now: int) -> None:
         groups, channels = self.clients.expire(now)
@@ -267,6 +276,7 @@ class BrokerServer:
                 engine, self.clients, self._locks, self._notices, self.statistics, settings, clock
             ).handlers(),
             QueryMessageProcessor(engine, self.statistics, clock).handlers(),
+            self._transactions.handlers(),
             ClientCommandProcessor(engine, self.clients, self._client_calls, settings, clock).handlers(),
             ReplyProcessor(engine, self._requests, self._client_calls, address, settings, clock).handlers(),
             TopicProcessor(engine, progress).handlers(),
@@ -324,6 +334,7 @@ class BrokerServer:
         self._waiting.leave(channel)
         self._requests.leave(channel)
         self._unfinished.leave(channel)
+        self._transactions.checks.leave(channel)
         for group in self.clients.leave(channel):
             self._notices.changed(group)
 

@@ -182,6 +182,36 @@ LONG_POLLING = Option(
     section="engine",
 )
 
+TRANSACTION_TIMEOUT = Option(
+    "transactionTimeOut",
+    option.integer(0, 86_400_000),
+    6_000,
+    "The age of a transaction at its first check, in milliseconds, unless its producer chooses another.",
+    "engine",
+)
+TRANSACTION_CHECK_MAX = Option(
+    "transactionCheckMax",
+    option.integer(1, 10_000),
+    15,
+    "The number of checks of a transaction. If none gives a result, its message is discarded.",
+    "engine",
+)
+TRANSACTION_CHECK_INTERVAL = Option(
+    "transactionCheckInterval",
+    option.integer(100, 86_400_000),
+    30_000,
+    "The interval of the checks of a transaction, in milliseconds.",
+    "engine",
+)
+MAX_PENDING_TRANSACTIONS = Option(
+    "maxPendingTransactions",
+    option.integer(1, 1_000_000),
+    100_000,
+    "The maximum number of transactions that have not ended. If it is reached, each user still has an even share.",
+    "engine",
+    ours=True,
+)
+
 STORE_PATH = Option(
     "storePathRootDir",
     option.PATH,

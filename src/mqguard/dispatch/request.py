@@ -142,6 +142,8 @@ RESPONSE_CODES: dict[type[Exception], ResponseCode] = {
     engine.NoSuchGroup: ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST,
     engine.NoSuchQueue: ResponseCode.INVALID_PARAMETER,
     engine.NoSuchMessage: ResponseCode.SYSTEM_ERROR,
+    engine.TransactionMismatch: ResponseCode.SYSTEM_ERROR,
+    engine.TransactionExpired: ResponseCode.ILLEGAL_OPERATION,
     engine.NotWritable: ResponseCode.NO_PERMISSION,
     engine.NotReadable: ResponseCode.NO_PERMISSION,
     engine.MessageIllegal: ResponseCode.MESSAGE_ILLEGAL,

@@ -229,6 +229,10 @@ class Clients:
         """Return the connected producers of a group."""
         return list(self._producers.get(group, {}).values())
 
+    def producer(self, group: str, channel: Channel) -> Member | None:
+        """Return the producer of a group on a connection, None if there is none."""
+        return self._producers.get(group, _NO_MEMBERS).get(channel)
+
     def all_producers(self) -> dict[str, list[Member]]:
         """Return the connected producers by group."""
         return {group: list(members.values()) for group, members in self._producers.items()}

@@ -70,9 +70,13 @@ class DeferredDelivery:
         waiting = self._waiting
         return waiting.get(topic, 0) * (len(waiting) + (topic not in waiting)) < limit
 
+    def count(self, topic: str, size: int) -> None:
+        """Add bytes that wait for a topic."""
+        self._waiting[topic] += size
+
     def defer(self, message: Record, pairs: dict[str, str], topic: str, queue_id: int) -> None:
         """Change a message's destination to a waiting queue, and note the real one in its properties."""
-        self._waiting[message.topic] += len(message.body)
+        self.count(message.topic, len(message.body))
         pairs[properties.REAL_TOPIC] = message.topic
         pairs[properties.REAL_QID] = str(message.queue_id)
         message.topic = topic
@@ -82,7 +86,7 @@ class DeferredDelivery:
         """Stage a message at its real destination; return False if that topic no longer exists."""
         pairs = properties.parse(message.properties.decode())
         topic = pairs.get(properties.REAL_TOPIC, "")
-        self._uncount(topic, len(message.body))
+        self.uncount(topic, len(message.body))
         queue_id = int(pairs.get(properties.REAL_QID, "0"))
         for name in _SPENT:
             pairs.pop(name, None)
@@ -98,7 +102,8 @@ class DeferredDelivery:
         self._log.append(message, tags_code_of(tags_text) if tags_text else 0, hashes)
         return True
 
-    def _uncount(self, topic: str, size: int) -> None:
+    def uncount(self, topic: str, size: int) -> None:
+        """Subtract bytes that no longer wait for a topic."""
         left = self._waiting.get(topic, 0) - size
         if left > 0:
             self._waiting[topic] = left

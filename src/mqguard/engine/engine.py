@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from mqguard.engine.batch_send import BatchSend
 from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues, Timers, parse_levels
-from mqguard.engine.errors import StoreDown
+from mqguard.engine.discarded_transactions import DiscardedTransactions
+from mqguard.engine.errors import NoSuchMessage, StoreDown
 from mqguard.engine.fetch import Fetcher, FetchResult
 from mqguard.engine.filters import Filters, MessageFilter
 from mqguard.engine.group_commit import Arrival, GroupCommit
@@ -17,7 +18,7 @@ from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog
 from mqguard.engine.lookup import Lookup
 from mqguard.engine.maintenance import Maintenance
-from mqguard.engine.messages import SendBack, SendRequest, SendResult, SentBack
+from mqguard.engine.messages import EndOfTransaction, RequestOrigin, SendBack, SendRequest, SendResult, SentBack
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.pop import Pop
 from mqguard.engine.pop_in_flight import InFlight
@@ -27,6 +28,7 @@ from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.store_clock import StoreClock
 from mqguard.engine.topics import Topics
+from mqguard.engine.transactions import PendingTransaction, Transactions
 from mqguard.model.process import Clock
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore, Space
@@ -67,6 +69,8 @@ class Engine:
         timers: Messages that wait for a time.
         filters: Compiler of the filters of subscriptions.
         pop: Pop, acknowledgement and redelivery.
+        transactions: Half messages that wait for the end of their transaction.
+        discarded: Transactions whose checks gave no result.
     """
 
     def __init__(self, store: MessageStore, settings: EngineSettings, clock: Clock) -> None:
@@ -82,7 +86,11 @@ class Engine:
         deferred = DeferredDelivery(self._log, self.topics)
         self.delays = DelayQueues(store, deferred, self.offsets, times, clock, parse_levels(settings.delay_levels))
         self.timers = Timers(store, self.group_commit, deferred, clock, settings.timer_max_seconds * 1000)
-        self._sender = Sender(self._log, self.topics, self.groups, self.delays, self.timers, deferred, settings)
+        self.transactions = Transactions(store, self.group_commit, self._log, deferred, settings, clock)
+        self.discarded = DiscardedTransactions(store, self.group_commit, self._log, self.transactions)
+        self._sender = Sender(
+            self._log, self.topics, self.groups, self.delays, self.timers, deferred, self.transactions, settings
+        )
         self.filters = Filters(has_sql=settings.property_filter)
         self._fetcher = Fetcher(store, self.topics, times, settings)
         self._lookup = Lookup(store)
@@ -106,8 +114,16 @@ class Engine:
         """Set the address at which clients reach this broker, once the port is known."""
         self._log.advertise(address, port)
 
-    def send(self, request: SendRequest) -> SendResult:
+    def message_id(self, physical_offset: int) -> str:
+        """Return the offset id by which clients name a message of this broker."""
+        return self._log.message_id(physical_offset)
+
+    def send(self, request: SendRequest, origin: RequestOrigin | None = None) -> SendResult:
         """Check a message and stage it. The result is valid only once the commit has succeeded.
+
+        Args:
+            request: The message.
+            origin: Its sender, for whom a half message counts.
 
         Raises:
             NoSuchTopic: The topic does not exist, and this request may not create it.
@@ -115,11 +131,12 @@ class Engine:
             NotWritable: The topic has no write permission.
             NoSuchQueue: The topic has no such queue.
             MessageIllegal: The message is too large or malformed.
+            LimitReached: It is a half message, and too many transactions have not ended.
             NotSupported: The message needs a feature that the engine does not have.
             StoreFull: The disk is nearly full.
             StoreDown: The store cannot be written now.
         """
-        return self._sender.send(request)
+        return self._sender.send(request, origin)
 
     def send_batch(self, request: SendRequest, ticks: Callable[[], float]) -> BatchSend:
         """Check a batch except for its messages; `BatchSend.advance` checks and stages them.
@@ -150,6 +167,51 @@ class Engine:
         """
         self._sender.check_room()
         return self._retries.send_back(request)
+
+    def commit_transaction(self, pending: PendingTransaction, end: EndOfTransaction) -> None:
+        """Stage the message of a transaction at its destination, and the end of the transaction.
+
+        The caller first checks that the client may publish to the topic of the transaction.
+
+        Raises:
+            TransactionExpired: Only the answer to a check can commit it.
+            TransactionMismatch: The request names another group or queue offset.
+            NoSuchMessage: The half message is damaged.
+            NoSuchTopic: Its topic was deleted.
+            StoreFull: The disk is nearly full.
+            StoreDown: The store cannot be written now.
+        """
+        self.transactions.require_end(pending, end)
+        self.transactions.commit(pending, self._sender.deliver)
+
+    def roll_back_transaction(self, pending: PendingTransaction, end: EndOfTransaction) -> None:
+        """Stage the end of a transaction without its message; see `commit_transaction`.
+
+        Raises:
+            TransactionExpired: Only the answer to a check can roll it back.
+            TransactionMismatch: The request names another group or queue offset.
+            StoreDown: The store cannot be written now.
+        """
+        self.transactions.require_end(pending, end)
+        self._sender.check_down()
+        self.transactions.roll_back(pending)
+
+    def resume_transaction(self, physical_offset: int) -> None:
+        """Stage a discarded transaction as one that has not ended, whose checks begin again.
+
+        The caller first checks the permission for the topic that `discarded.topic_of` returns.
+
+        Raises:
+            NoSuchMessage: There is no discarded transaction at that offset.
+            LimitReached: Too many transactions have not ended.
+            StoreFull: The disk is nearly full.
+            StoreDown: The store cannot be written now.
+        """
+        self._sender.check_room()
+        message = self._lookup.message_at(physical_offset)
+        if message is None:
+            raise NoSuchMessage(f"look message by offset failed, {physical_offset}")
+        self.discarded.resume(physical_offset, message)
 
     def fetch(
         self,

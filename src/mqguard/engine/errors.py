@@ -26,6 +26,14 @@ class NoSuchMessage(EngineError):
     """The offset has no message."""
 
 
+class TransactionMismatch(EngineError):
+    """A request names a transaction with another producer group or queue offset than its own."""
+
+
+class TransactionExpired(EngineError):
+    """Only the answer to a check can end the transaction now."""
+
+
 class NotWritable(EngineError):
     """The topic has no write permission."""
 

@@ -13,11 +13,15 @@ from mqguard.engine.filters import NO_FILTER, SubscriptionFilter
 from mqguard.model.peer import Channel, Peer
 
 
-class ConsumePermissions(Protocol):
-    """Current permissions of a client's user to consume."""
+class ClientPermissions(Protocol):
+    """Current permissions of a client's user."""
 
     def allows(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
         """Return True if the user may consume topics as a group; `otherwise` if only a slow plugin can decide it."""
+        ...  # pragma: no cover
+
+    def allows_publishing(self, topic: str, *, otherwise: bool) -> bool:
+        """Return True if the user may publish to a topic; `otherwise` if only a slow plugin can decide it."""
         ...  # pragma: no cover
 
 
@@ -67,7 +71,7 @@ class ConnectedClient(msgspec.Struct, frozen=True):
     language: int
     version: int
     user: str | None = None
-    rights: ConsumePermissions | None = None
+    rights: ClientPermissions | None = None
 
     @property
     def owner(self) -> str:
@@ -75,8 +79,12 @@ class ConnectedClient(msgspec.Struct, frozen=True):
         return f"from {self.peer.ip}" if self.user is None else self.user
 
     def may_consume(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
-        """Return True if its user may consume topics as a group; see `ConsumePermissions.allows`."""
+        """Return True if its user may consume topics as a group; see `ClientPermissions.allows`."""
         return self.rights is None or self.rights.allows(group, topics, otherwise=otherwise)
+
+    def may_publish(self, topic: str, *, otherwise: bool) -> bool:
+        """Return True if its user may publish to a topic; see `ClientPermissions.allows_publishing`."""
+        return self.rights is None or self.rights.allows_publishing(topic, otherwise=otherwise)
 
 
 class ConsumerHeartbeat(msgspec.Struct, frozen=True):

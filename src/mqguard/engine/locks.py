@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from mqguard.engine.fair_shares import FairQuota
-from mqguard.engine.group_members import ConsumePermissions
+from mqguard.engine.group_members import ClientPermissions
 
 LOCK_LIFE_MS = 60_000
 """Time after which a lock expires without renewal (Java brokers: `rocketmq.broker.rebalance.lockMaxLiveTime`)."""
@@ -27,7 +27,7 @@ Holder = tuple[str, str]
 class _Lock(msgspec.Struct):
     holder: Holder
     renewed_ms: int
-    rights: ConsumePermissions | None = None
+    rights: ClientPermissions | None = None
 
 
 class Locks:
@@ -44,7 +44,7 @@ class Locks:
         holder: Holder,
         queues: Iterable[QueueKey],
         now_ms: int,
-        rights: ConsumePermissions | None = None,
+        rights: ClientPermissions | None = None,
     ) -> list[QueueKey]:
         """Lock or renew `queues` for a client, and return those that it holds now.
 

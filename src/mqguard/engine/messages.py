@@ -1,10 +1,22 @@
-"""Requests to the engine to send a message or to send one back, and the result of a send."""
+"""Requests to the engine to send a message, to send one back or to end a transaction, and the result of a send."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from mqguard.model.names import TEMPLATE_TOPIC
+from mqguard.model.peer import Peer
+
+
+class RequestOrigin(Protocol):
+    """Sender of a request."""
+
+    peer: Peer
+
+    @property
+    def owner(self) -> str:
+        """User or address for which the request counts in shares of bounded resources."""
+        ...  # pragma: no cover
 
 
 class SendRequest(msgspec.Struct, gc=False):
@@ -92,3 +104,17 @@ class SentBack(NamedTuple):
 
     original_topic: str
     is_dead: bool
+
+
+class EndOfTransaction(msgspec.Struct, gc=False):
+    """Claims of a request to end a transaction, which must match the half message.
+
+    Attributes:
+        group: Producer group of the sender.
+        queue_offset: Queue offset of the half message.
+        from_check: True if the request answers a check.
+    """
+
+    group: str
+    queue_offset: int
+    from_check: bool = False

@@ -219,12 +219,13 @@ class Eviction:
 
     def _keep_below(self, limit: int) -> None:
         delayed = self._usage.of(names.SCHEDULE_TOPIC)
-        waiting = delayed + self._timers.bytes
+        waiting = delayed + self._timers.bytes + self._sender.half_message_bytes
         over = self._usage.total - limit
         if (over > 0 or delayed * WAITING_SHARE > limit) and self._evict_delivered():
             return
         self._sender.waiting_full = (
-            f"{waiting} bytes of messages wait for their time; the maximum is a quarter of `maxStoreBytes` ({limit})"
+            f"{waiting} bytes of messages wait for their time or the end of their transaction; the maximum is a "
+            f"quarter of `maxStoreBytes` ({limit})"
             if waiting * WAITING_SHARE > limit
             else None
         )

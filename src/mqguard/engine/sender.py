@@ -13,12 +13,13 @@ from mqguard.engine.errors import (
 )
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog, key_hashes, record_of
-from mqguard.engine.messages import SendRequest, SendResult
+from mqguard.engine.messages import RequestOrigin, SendRequest, SendResult
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
+from mqguard.engine.transactions import Transactions
 from mqguard.model import names, properties
 from mqguard.model.properties import tags_code_of
-from mqguard.model.record import INNER_BATCH, NEED_UNWRAP, TRANSACTION_MASK
+from mqguard.model.record import INNER_BATCH, NEED_UNWRAP, TRANSACTION_MASK, TRANSACTION_PREPARED, Record
 from mqguard.model.topic import PERM_WRITE, TopicConfig
 
 _OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTER, properties.POP_CK})
@@ -65,6 +66,7 @@ class Sender:
         delays: Messages with a delay level.
         timers: Messages for a time.
         deferred: Bytes that wait for each topic.
+        transactions: Half messages.
         settings: Limits, and the properties that are written into each message.
 
     Attributes:
@@ -82,9 +84,11 @@ class Sender:
         delays: DelayQueues,
         timers: Timers,
         deferred: DeferredDelivery,
+        transactions: Transactions,
         settings: EngineSettings,
     ) -> None:
         self._log = log
+        self._transactions = transactions
         self._topics = topics
         self._groups = groups
         self._delays = delays
@@ -98,6 +102,11 @@ class Sender:
         self.waiting_full: str | None = None
         self._suffix = properties.text_of({**settings.trace_fields(), properties.CLUSTER: settings.cluster})
 
+    @property
+    def half_message_bytes(self) -> int:
+        """Bytes of the half messages that wait for the end of their transaction."""
+        return self._transactions.bytes
+
     def configure(self, settings: EngineSettings) -> None:
         """Put changed limits into force."""
         self._waiting_limit = settings.max_bytes // WAITING_SHARE
@@ -107,9 +116,9 @@ class Sender:
         self._max_plain_bytes = self._max_bytes if self._is_writable else -1
         self._address = settings.address
 
-    def send(self, request: SendRequest) -> SendResult:
+    def send(self, request: SendRequest, origin: RequestOrigin | None = None) -> SendResult:
         """Check a message and stage it; see `Engine.send`."""
-        return self._send_plain(request) or self._send_any(request)
+        return self._send_plain(request) or self._send_any(request, origin)
 
     def _send_plain(self, request: SendRequest) -> SendResult | None:
         """Send a message about which nothing is unusual, in one pass; for any other, do nothing and return None.
@@ -144,11 +153,11 @@ class Sender:
             return None
         return self._stage(request, queue_id, pairs, unique_id, data)
 
-    def _send_any(self, request: SendRequest) -> SendResult:
+    def _send_any(self, request: SendRequest, origin: RequestOrigin | None) -> SendResult:
         queue_id = self.check(request)
         pairs = properties.parse(request.properties)
         if not _SPECIAL.isdisjoint(pairs) or request.sys_flag & _SPECIAL_BITS or request.topic[:1] == "%":
-            return self._send_special(request, queue_id, pairs)
+            return self._send_special(request, queue_id, pairs, origin)
 
         unique_id, data = self._complete(pairs, request.properties)
         return self._stage(request, queue_id, pairs, unique_id, data)
@@ -193,10 +202,27 @@ class Sender:
         """
         if not self._is_writable:
             raise NotWritable(f"the broker[{self._address}] sending message is forbidden")
-        if self.down is not None:
-            raise StoreDown(self.down)
+        self.check_space()
+
+    def check_space(self) -> None:
+        """Raise an error if the store has no space for messages, or cannot be written.
+
+        Raises:
+            StoreFull: The disk is nearly full.
+            StoreDown: The store cannot be written now.
+        """
+        self.check_down()
         if self.full is not None:
             raise StoreFull(f"service not available now: {self.full}")
+
+    def check_down(self) -> None:
+        """Raise an error if the store cannot be written.
+
+        Raises:
+            StoreDown: The store cannot be written now.
+        """
+        if self.down is not None:
+            raise StoreDown(self.down)
 
     def check_waiting(self, topic: str) -> None:
         """Raise an error if too many messages wait for delivery, and the topic has used its share of them.
@@ -207,7 +233,9 @@ class Sender:
         if self.waiting_full is not None and not self._deferred.has_share(topic, self._waiting_limit):
             raise StoreFull(f"service not available now: {self.waiting_full}")
 
-    def _send_special(self, request: SendRequest, queue_id: int, pairs: dict[str, str]) -> SendResult:
+    def _send_special(
+        self, request: SendRequest, queue_id: int, pairs: dict[str, str], origin: RequestOrigin | None
+    ) -> SendResult:
         """Send a message whose properties, flags or topic may change its destination, or make it illegal."""
         topic = request.topic
         text: str | None = request.properties
@@ -222,6 +250,43 @@ class Sender:
 
         message = record_of(request, topic, queue_id)
         check_kind(pairs, request.sys_flag)
+        if _is_half(pairs, request):
+            return self._send_half(request, message, pairs, origin)
+        if properties.TRAN_MSG in pairs:
+            message.sys_flag &= ~TRANSACTION_MASK
+        return self._store(message, pairs, text)
+
+    def deliver(self, message: Record, pairs: dict[str, str]) -> SendResult:
+        """Stage the message of a committed transaction, which its properties may delay.
+
+        Raises:
+            NoSuchTopic: The topic was deleted.
+            EngineError: It cannot be stored now; see `Engine.send`.
+        """
+        # As in Apache's broker, transactions end also while the broker accepts no messages of clients.
+        self.check_space()
+        message.queue_id = min(message.queue_id, self._topics.require(message.topic).queues - 1)
+        return self._store(message, pairs, None)
+
+    def _send_half(
+        self, request: SendRequest, message: Record, pairs: dict[str, str], origin: RequestOrigin | None
+    ) -> SendResult:
+        """Stage a half message, which waits for the end of its transaction."""
+        if names.owner_of(message.topic) is not None or message.topic == self._trace_topic:
+            raise MessageIllegal(f"transactional messages cannot be sent to the topic `{message.topic}`")
+        if not self._delays.level_of(pairs):
+            self._timers.due_of(pairs)
+        self.check_waiting(message.topic)
+        for name in (properties.TRANSACTION_CHECK_TIMES, properties.TRAN_PREPARED_QUEUE_OFFSET):
+            pairs.pop(name, None)
+        pairs.setdefault(properties.PGROUP, request.group)
+        if not pairs.get(properties.UNIQ_KEY):
+            pairs[properties.UNIQ_KEY] = self._log.unique_ids.next(self._log.now())
+        return self._transactions.hold(message, pairs, origin, lambda: self._complete(pairs, None)[1])
+
+    def _store(self, message: Record, pairs: dict[str, str], text: str | None) -> SendResult:
+        """Stage a message at its destination, or where it waits if its properties delay it."""
+        topic = message.topic
         level = self._delays.level_of(pairs)
         due = 0 if level else self._timers.due_of(pairs)
         if (level or due) and topic == self._trace_topic:
@@ -268,7 +333,8 @@ class Sender:
 
         pairs = properties.parse(text)
         if not _SPECIAL.isdisjoint(pairs):
-            check_kind(pairs, request.sys_flag)
+            if _is_true(pairs.get(properties.TRAN_MSG)):
+                raise MessageIllegal("a batch cannot hold transactional messages: send each of them alone")
             if self._delays.level_of(pairs) or self._timers.due_of(pairs):
                 raise MessageIllegal("a batch cannot hold delayed messages")
         unique_id, completed = self._complete(pairs, text, _BROKER_ONLY)
@@ -365,9 +431,24 @@ def check_kind(pairs: dict[str, str], sys_flag: int) -> None:
     """Raise an error for a message of a kind that the engine does not store.
 
     Raises:
-        NotSupported: It is part of a transaction, or a batch that would be stored as one message.
+        MessageIllegal: Its flag says that it is part of a transaction, and its properties do not.
+        NotSupported: It is a batch that would be stored as one message.
     """
-    if sys_flag & TRANSACTION_MASK or pairs.get(properties.TRAN_MSG) == "true":
-        raise NotSupported("transactional messages are not supported yet")
+    if sys_flag & TRANSACTION_PREPARED and not _is_true(pairs.get(properties.TRAN_MSG)):
+        raise MessageIllegal(
+            f"the sysFlag `{sys_flag}` has the bits of a transaction, which need the property {properties.TRAN_MSG} = "
+            "true"
+        )
     if sys_flag & (INNER_BATCH | NEED_UNWRAP):
         raise NotSupported("a batch stored as one message is not supported: send it as a batch of single messages")
+
+
+def _is_half(pairs: dict[str, str], request: SendRequest) -> bool:
+    """Return True for a half message. Clients before 4.6.1 leave TRAN_MSG in messages that they send back."""
+    if not _is_true(pairs.get(properties.TRAN_MSG)):
+        return False
+    return not (request.reconsume_times > 0 and properties.DELAY in pairs)
+
+
+def _is_true(text: str | None) -> bool:
+    return text is not None and text.lower() == "true"

@@ -44,6 +44,11 @@ class EngineSettings:
         trace_bytes: Maximum bytes of the trace topic (`maxTraceBytes`). 0 means a sixteenth of `max_bytes`, or 256 MiB
             if that is 0 too.
         max_disk_ratio: Used part of the disk above which sends are rejected (`diskSpaceWarningLevelRatio` / 100).
+        transaction_timeout_ms: Age of a half message at its first check, unless its producer chose another
+            (`transactionTimeOut`).
+        transaction_check_max: Number of checks after which a half message is discarded (`transactionCheckMax`).
+        transaction_check_interval_ms: Interval of the checks of a half message (`transactionCheckInterval`).
+        max_pending_transactions: Maximum number of transactions that have not ended (`maxPendingTransactions`).
         process: Number of this process, which makes unique ids unique on the host.
     """
 
@@ -74,6 +79,10 @@ class EngineSettings:
     trace_topic: str = TRACE_TOPIC
     trace_bytes: int = 0
     max_disk_ratio: float = 0.95
+    transaction_timeout_ms: int = 6_000
+    transaction_check_max: int = 15
+    transaction_check_interval_ms: int = 30_000
+    max_pending_transactions: int = 100_000
     process: int = 0
 
     def trace_fields(self) -> dict[str, str]:

@@ -16,6 +16,11 @@ SCHEDULE_TOPIC = "SCHEDULE_TOPIC_XXXX"
 TIMER_TOPIC = "rmq_sys_wheel_timer"
 """Topic for messages with an arbitrary delivery time."""
 
+HALF_TOPIC = "RMQ_SYS_TRANS_HALF_TOPIC"
+"""Topic that half messages name; none of its queues has messages."""
+DISCARDED_TOPIC = "TRANS_CHECK_MAX_TIME_TOPIC"
+"""Topic for half messages whose transactions had no result after the maximum number of checks."""
+
 MAX_TOPIC_BYTES = 127
 MAX_GROUP_BYTES = 120
 MAX_SYSTEM_TOPIC_BYTES = 255
@@ -23,11 +28,11 @@ MAX_SYSTEM_TOPIC_BYTES = 255
 ALL_MESSAGES = frozenset(
     {
         SCHEDULE_TOPIC,
-        "RMQ_SYS_TRANS_HALF_TOPIC",
+        HALF_TOPIC,
         "RMQ_SYS_TRANS_OP_HALF_TOPIC",
         "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
         "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
-        "TRANS_CHECK_MAX_TIME_TOPIC",
+        DISCARDED_TOPIC,
         TIMER_TOPIC,
     }
 )

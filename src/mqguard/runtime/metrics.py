@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.engine.engine import Engine
+from mqguard.engine.transactions import TransactionEnd
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime.audit_log import AuditLog
@@ -69,7 +70,7 @@ def observe_audit(metrics: Metrics, log: AuditLog) -> None:
 
 
 def observe_engine(metrics: Metrics, engine: Engine) -> None:
-    """Add the messages that the engine could not deliver.
+    """Add the messages that the engine could not deliver, and the transactions.
 
     Args:
         metrics: The metrics to add to.
@@ -80,6 +81,25 @@ def observe_engine(metrics: Metrics, engine: Engine) -> None:
         "Messages that were dropped when due: they were damaged, or their topic was deleted.",
         "kind",
         {"delay-level": lambda: engine.delays.undeliverable, "timer": lambda: engine.timers.undeliverable},
+    )
+    transactions = engine.transactions
+    metrics.observe(
+        "mqguard_transactions_pending", "Transactions that have not ended.", lambda: len(transactions), MetricKind.GAUGE
+    )
+    metrics.observe(
+        "mqguard_transactions_pending_bytes",
+        "Bytes of messages whose transactions have not ended.",
+        lambda: transactions.bytes,
+        MetricKind.GAUGE,
+    )
+    metrics.observe_each(
+        "mqguard_transactions_ended_total",
+        "Transactions that have ended.",
+        "result",
+        {end.value: lambda end=end: transactions.ended[end] for end in TransactionEnd},  # type: ignore[misc]
+    )
+    metrics.observe(
+        "mqguard_transaction_checks_total", "Checks of transactions that were due.", lambda: transactions.checks
     )
 
 

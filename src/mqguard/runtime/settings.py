@@ -336,6 +336,10 @@ def engine_settings(config: Configuration) -> EngineSettings:
         trace_topic=get(access_options.TRACE_TOPIC),
         trace_bytes=get(server_options.MAX_TRACE_BYTES),
         max_disk_ratio=get(server_options.DISK_FULL_RATIO) / 100,
+        transaction_timeout_ms=get(server_options.TRANSACTION_TIMEOUT),
+        transaction_check_max=get(server_options.TRANSACTION_CHECK_MAX),
+        transaction_check_interval_ms=get(server_options.TRANSACTION_CHECK_INTERVAL),
+        max_pending_transactions=get(server_options.MAX_PENDING_TRANSACTIONS),
         process=os.getpid(),
     )
 

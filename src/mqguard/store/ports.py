@@ -23,6 +23,9 @@ class Table(enum.Enum):
     POP_QUEUES = b"p"
     IN_FLIGHT = b"i"
     FALLS = b"f"
+    TRANSACTIONS = b"x"
+    HALF_MESSAGES = b"h"
+    DISCARDED_TRANSACTIONS = b"z"
 
 
 class QueueEntry(NamedTuple):

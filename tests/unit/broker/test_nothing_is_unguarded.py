@@ -19,6 +19,8 @@ SERVED = [(House, code) for code in codes(House)] + [(Directory, code) for code 
 
 BEFORE_IT_IS_KNOWN = {
     RequestCode.VIEW_MESSAGE_BY_ID: (ResponseCode.INVALID_PARAMETER, ResponseCode.SYSTEM_ERROR),
+    RequestCode.END_TRANSACTION: (ResponseCode.INVALID_PARAMETER, ResponseCode.SYSTEM_ERROR),
+    RequestCode.RESUME_CHECK_HALF_MESSAGE: (ResponseCode.INVALID_PARAMETER, ResponseCode.SYSTEM_ERROR),
 }
 """How a request may fail whose need is known only when the message is: no place is named, or nothing is there."""
 

@@ -2,7 +2,7 @@
 
 import time
 
-from mqguard.broker.group_rules import ConsumerRights
+from mqguard.broker.group_rules import ClientRights
 from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import connection, language_name, subscription_data
 from mqguard.broker.settings import BrokerSettings
@@ -104,7 +104,7 @@ class ClientProcessor:
         beat = decode(command.body, HeartbeatData)
         _require_short(beat)
         user = request.access.user or None
-        rights = ConsumerRights(request.access)
+        rights = ClientRights(request.access)
         client = ConnectedClient(beat.client_id, link.peer, command.language, command.version, user, rights)
         now = self._clock.monotonic_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
@@ -166,7 +166,7 @@ class ClientProcessor:
             (request.access.owner, body.client_id),
             queues,
             self._clock.monotonic_ms(),
-            ConsumerRights(request.access),
+            ClientRights(request.access),
         )
         return Reply(body=encode(LockedQueues(queues=[queues[key] for key in held])))
 

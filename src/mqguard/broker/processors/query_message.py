@@ -1,7 +1,7 @@
 """Requests for single messages: queries by key or id, reads by offset, and send-backs (12, 33, 36)."""
 
 from mqguard.auth.policy import Action
-from mqguard.broker.message_authorization import readable, require_message
+from mqguard.broker.message_authorization import is_permitted, readable, require_message
 from mqguard.broker.statistics import Statistics
 from mqguard.broker.throughput import CopyLimiter
 from mqguard.dispatch.request import Handler, Request, RequestRefused
@@ -9,6 +9,7 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
 from mqguard.engine.messages import SendBack
 from mqguard.model.process import Clock
+from mqguard.model.record import Record, encode
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write
@@ -66,6 +67,9 @@ class QueryMessageProcessor:
     def view(self, request: Request) -> Reply:
         """Return the message at a physical offset (33)."""
         header = read(request.command.ext, ViewMessageHeader)
+        half = self._half_message(request, header.offset)
+        if half is not None:
+            return Reply(body=encode(half))
         data = self._record(header.offset)
         require_message(request.access, data, Action.GET)
         return Reply(body=data)
@@ -96,6 +100,14 @@ class QueryMessageProcessor:
                 lambda: self._statistics.sent_back(copy.original_topic, header.group, owner, dead=copy.is_dead)
             )
         return Reply(stored=True)
+
+    def _half_message(self, request: Request, offset: int) -> Record | None:
+        """Return the half message at an offset, None if there is none or the sender may not see it."""
+        transactions = self._engine.transactions
+        pending = transactions.find(offset)
+        if pending is None or not is_permitted(request.access, pending.topic, Action.GET):
+            return None
+        return transactions.half_message(pending)
 
     def _record(self, offset: int) -> bytes:
         data = self._engine.record_at(offset)

@@ -92,10 +92,10 @@ class SendProcessor:
         if REPLY_TO_CLIENT in message.properties:
             self._open_request(request, message)
         try:
-            sent = self._send(message)
+            sent = self._send(message, request.access)
         except NoSuchTopic as exc:
             self._permit_creation(request, message, exc)
-            sent = self._send(message)
+            sent = self._send(message, request.access)
         frame = self._frame(command.opaque, sent.message_id, sent.queue_id, sent.queue_offset, sent.unique_id)
         if not frame:
             return self._reply(sent)

@@ -110,8 +110,8 @@ def reply(field: str) -> Rule:
 def end_transaction(command: Command) -> RequiredPermissions:
     """Require Pub on the topic, if there is one; the handler checks the half message that it finds.
 
-    Clients up to 4.9 and Go clients name no topic. A client that answers a check of an Apache broker repeats the topic
-    of the check, which is the store of half messages.
+    Clients up to 4.9 and Go clients name no topic. A client that answers a check repeats the topic of the check. For a
+    check of an Apache broker, this is the store of half messages.
     """
     name = command.ext.get("topic")
     if name is None or is_blank(name) or name in HALF_TOPICS:
@@ -200,14 +200,14 @@ ROWS: dict[int, Requirement] = {
     RequestCode.END_TRANSACTION: Requirement(
         rule=end_transaction,
         description="Topic: Pub, where `topic` names one other than the store of half messages",
-        touched="Topic of the half message found: Pub",
+        touched="Topic of the half message found: Pub; the answer for a denial is that for no half message",
         apache_difference="Apache never compares the topic named with the half message; older clients name none",
     ),
     RequestCode.CHECK_TRANSACTION_STATE: internal("broker → producer", _BROKER_DIFFERENCE),
     RequestCode.RESUME_CHECK_HALF_MESSAGE: Requirement(
         named=(topic(UPDATE, absent=WhenAbsent.TOUCHED),),
-        touched="Topic of the half message found: Update",
-        apache_difference="Apache never compares the topic named with the message",
+        touched="Topic of the discarded half message found: Update; the answer for a denial is that for no message",
+        apache_difference="Apache never compares the topic named with the message, and accepts any stored message",
     ),
     RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: internal("broker → producer", _BROKER_DIFFERENCE),
     RequestCode.RECALL_MESSAGE: Requirement(named=(topic(PUB),)),

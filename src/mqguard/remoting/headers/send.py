@@ -1,4 +1,4 @@
-"""Ext fields of sends (10, 310, 320, 324, 325), send-backs (36), transactions (37, 39) and their answers."""
+"""Ext fields of sends (10, 310, 320, 324, 325), send-backs (36), transactions (37, 39, 323) and their answers."""
 
 from typing import Final
 
@@ -231,3 +231,14 @@ class CheckTransactionHeader(Header):
     offset_msg_id: str | None = None
     topic: str | None = None
     bname: str | None = None
+
+
+class ResumeCheckHeader(Header):
+    """323: begin the checks of a discarded transaction again.
+
+    Attributes:
+        msg_id: Offset id of the discarded message.
+    """
+
+    topic: str | None = None
+    msg_id: str | None = None

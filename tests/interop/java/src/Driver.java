@@ -5,6 +5,7 @@ public final class Driver {
     private final Producers producers = new Producers();
     private final Consumers consumers = new Consumers();
     private final Replies replies = new Replies();
+    private final Transactions transactions = new Transactions();
     private final Broker broker = new Broker();
 
     public static void main(String[] args) throws Exception {
@@ -29,9 +30,13 @@ public final class Driver {
             case "request": replies.request(step, answer); break;
             case "respond": replies.respond(step); break;
             case "responded": replies.responded(step, answer); break;
+            case "transact": transactions.start(step); break;
+            case "half": transactions.send(step, answer); break;
+            case "checked": transactions.checked(step, answer); break;
+            case "endTransact": transactions.stop(step); break;
             case "invoke": broker.invoke(step, answer); break;
             case "mqadmin": Mqadmin.run(step, answer); break;
-            case "close": producers.close(); consumers.close(); replies.close(); broker.close(); break;
+            case "close": producers.close(); consumers.close(); replies.close(); transactions.close(); broker.close(); break;
             default: throw new IllegalArgumentException("unknown step " + step.verb);
         }
     }
