@@ -73,8 +73,8 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Successful answers per second."""
-        return sum(n for code, n in self.codes.items() if code in {0, 10, 11, 12}) / self.seconds
+        """Successful answers per second, those of pulls without a matching message included."""
+        return sum(n for code, n in self.codes.items() if code in {0, 10, 11, 12, 20}) / self.seconds
 
     def quantile(self, q: float) -> float:
         """Return a quantile of the latency, in milliseconds."""

@@ -129,12 +129,12 @@ def java(home: Path, name: str, heap: str, *args: str) -> Iterator[subprocess.Po
 
 
 @contextlib.contextmanager
-def apache_broker(*, acl: bool) -> Iterator[tuple[int, int]]:
+def apache_broker(*, acl: bool, extra: str = "") -> Iterator[tuple[int, int]]:
     """Run Apache's name server and broker; yield the broker's port and process id."""
     with tempfile.TemporaryDirectory(prefix="apache-") as directory:
         home, namesrv, port = Path(directory), free_port(), free_port()
         (home / "namesrv.conf").write_text(f"listenPort={namesrv}\n")
-        (home / "broker.conf").write_text(broker_conf(home / "store", namesrv, port, acl=acl))
+        (home / "broker.conf").write_text(broker_conf(home / "store", namesrv, port, acl=acl) + extra)
         start = "org.apache.rocketmq"
         with (
             java(home, "namesrv", "512m", f"{start}.namesrv.NamesrvStartup", "-c", str(home / "namesrv.conf")),

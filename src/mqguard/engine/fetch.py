@@ -201,7 +201,7 @@ class Fetcher:
     ) -> tuple[list[bytes], int, bool]:
         """Return the matching records, the offset after the last message examined, and if chosen records are gone."""
         codes = wanted.codes
-        if codes is None:
+        if codes is None or queue.is_recent(offset):
             records, next_offset = self._scan(queue, offset, limit, room, wanted)
             return records, next_offset, False
         chosen, next_offset = self._choose(queue, offset, limit, room, codes)
@@ -217,19 +217,17 @@ class Fetcher:
         end = min(queue.max_offset, offset + _SCAN_LIMIT)
         step = max(limit, _SCAN_STEP)
         while offset < end:
-            entries = self._store.entries(queue, offset, min(step, end - offset))
-            if not entries:
-                # Only damage makes a gap. Continuing after it would lose messages without an error.
-                raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset}")
-            for entry in entries:
-                if entry.tag_code in codes:
-                    size += entry.size
-                    if chosen and (size > room or len(chosen) == limit):
-                        return chosen, offset
-                    chosen.append(entry)
-                offset = entry.queue_offset + 1
+            count = min(step, end - offset)
+            for entry in self._store.select(queue, offset, count, codes):
+                size += entry.size
+                if chosen and size > room:
+                    return chosen, entry.queue_offset
+                chosen.append(entry)
+                if len(chosen) == limit:
+                    return chosen, entry.queue_offset + 1
+            offset += count
             step *= 2
-        return chosen, offset
+        return chosen, end
 
     def _scan(self, queue: Queue, offset: int, limit: int, room: int, wanted: MessageFilter) -> tuple[list[bytes], int]:
         """Return the matching records, and the offset after the last one examined, within the limits of one fetch."""
@@ -246,9 +244,11 @@ class Fetcher:
                     work -= _work_of(wanted, len(data))
                     if wanted.matches(data):
                         size += len(data)
-                        if records and (size > room or len(records) == limit):
+                        if records and size > room:
                             return records, offset
                         records.append(data)
+                        if len(records) == limit:
+                            return records, offset + 1
                 offset += 1
             step = min(2 * step, _MAX_SCAN_STEP)
         return records, offset
@@ -256,7 +256,8 @@ class Fetcher:
 
 def _work_of(wanted: MessageFilter, size: int) -> int:
     """Return the work to read a record of that size and to evaluate a filter of messages for it."""
-    return 6 + wanted.weight * (1 + (min(size, MAX_BYTES) >> 11)) + (size >> 9)
+    terms = wanted.weight if wanted.codes is None else 1
+    return 6 + terms * (1 + (min(size, MAX_BYTES) >> 11)) + (size >> 9)
 
 
 def _locate(offset: int, low: int, high: int) -> tuple[FetchStatus, int]:

@@ -200,6 +200,9 @@ _LAST_DAY = 0xFFFF
 U64 = struct.Struct(">Q")
 QUEUE_KEY = struct.Struct(">IQ")
 ENTRY = struct.Struct(">QIqQ")
+I64 = struct.Struct(">q")
+TAG_CODE = slice(12, 20)
+"""Position of the tag code in an entry."""
 INDEX_KEY = struct.Struct(">HIQQ")
 _QUEUE_HEAD = struct.Struct(">IQ")
 _SPAN = struct.Struct(">QQ")

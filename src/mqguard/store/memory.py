@@ -144,6 +144,15 @@ class MemoryMessageStore:
         first = max(0, offset - kept[0].queue_offset) if kept else 0
         return kept[first : first + limit]
 
+    def select(self, queue: Queue, offset: int, limit: int, codes: frozenset[int]) -> list[QueueEntry]:
+        """See `MessageStore`."""
+        found = self.entries(queue, offset, limit)
+        if len(found) < limit:
+            raise StoreFailed(
+                f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset + len(found)}"
+            )
+        return [entry for entry in found if entry.tag_code in codes]
+
     def record(self, physical: int) -> bytes | None:
         """See `MessageStore`."""
         self._check_open()

@@ -164,6 +164,14 @@ class MessageStore(Protocol):
         """
         ...
 
+    def select(self, queue: Queue, offset: int, limit: int, codes: frozenset[int]) -> list[QueueEntry]:
+        """Return the entries with one of these tag codes among `limit` committed entries from an offset on, in order.
+
+        Raises:
+            StoreFailed: The disk cannot be read, or it has no entry at one of the offsets.
+        """
+        ...
+
     def record(self, physical: int) -> bytes | None:
         """Return the record that starts at a physical offset, None if there is none.
 

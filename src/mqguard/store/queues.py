@@ -77,6 +77,10 @@ class Queue:
             self.recent_offset = self.next_offset
         self.recent.append(record)
 
+    def is_recent(self, offset: int) -> bool:
+        """Return True if the records from an offset on are in memory."""
+        return self.recent is not None and offset >= self.recent_offset
+
     def drop_recent(self, end: int) -> None:
         """Drop the recent records before an offset."""
         if self.recent is None:

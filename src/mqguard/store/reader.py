@@ -1,5 +1,6 @@
 """Reads from RocksDB: messages and small tables, and the state that a store keeps in memory."""
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
@@ -54,6 +55,23 @@ class Reader:
         except Exception as exc:
             raise self._failed(exc) from exc
 
+    def select(self, queue: Queue, offset: int, limit: int, codes: frozenset[int]) -> list[QueueEntry]:
+        """Return the entries with one of these tag codes among those of a range of a queue."""
+        begin = database.QUEUE_KEY.pack(queue.number, offset)
+        unpack, packed = database.ENTRY.unpack, _packed(codes)
+        try:
+            values = list(itertools.islice(self._queues.values(from_key=begin), limit))
+            if len(values) == limit:
+                # Only entries that match become objects, which takes most of the time.
+                return [
+                    QueueEntry(at, *unpack(value))
+                    for at, value in enumerate(values, offset)
+                    if value[database.TAG_CODE] in packed
+                ]
+        except Exception as exc:
+            raise self._failed(exc) from exc
+        raise self._gap(queue, offset, limit)
+
     def read(self, queue: Queue, offset: int, limit: int, max_bytes: int) -> list[bytes | None]:
         """Return records of a queue from an offset on; the caller does not ask beyond its end."""
         begin = database.QUEUE_KEY.pack(queue.number, offset)
@@ -64,12 +82,16 @@ class Reader:
                 return self._places(values, max_bytes)
         except Exception as exc:
             raise self._failed(exc) from exc
+        raise self._gap(queue, offset, limit)
+
+    def _gap(self, queue: Queue, offset: int, limit: int) -> StoreFailed:
+        """Return the error for a range of a queue of which an entry is missing."""
         # rocksdict's quick iterators end at damage without an error; the careful walk raises it.
         found = self.entries(queue.number, offset, limit)
         if len(found) == limit:
-            raise StoreFailed(f"the entries of queue {queue.queue_id} of `{queue.topic}` changed while they were read")
+            return StoreFailed(f"the entries of queue {queue.queue_id} of `{queue.topic}` changed while they were read")
         # Only damage makes a gap: to go on behind it would lose messages without an error.
-        raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset + len(found)}")
+        return StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset + len(found)}")
 
     def _places(self, values: Sequence[bytes], max_bytes: int) -> list[bytes | None]:
         """Return the records of the values of entries, as many as are no more than so many bytes, and one at least."""
@@ -107,9 +129,20 @@ class Reader:
 
     def records(self, entries: Sequence[QueueEntry]) -> list[bytes]:
         """Return records in the order of their entries, without deleted ones."""
+        if not entries:
+            return []
         try:
+            first, last = entries[0], entries[-1]
+            # INVARIANT: a walk is only for records without any gap; see `_places`.
+            if last.physical + last.size - first.physical == sum([entry.size for entry in entries]):
+                return self._run(entries)
+            runs = list(_runs(entries))
+            if len(runs) * _RUN > len(entries):
+                pack = database.U64.pack
+                got = cast("list[bytes | None]", self._records.get([pack(entry.physical) for entry in entries]))
+                return [data for data in got if data is not None]
             found: list[bytes] = []
-            for run in _runs(entries):
+            for run in runs:
                 found += self._run(run)
         except Exception as exc:
             raise self._failed(exc) from exc
@@ -224,6 +257,12 @@ class Reader:
     def _failed(self, error: Exception) -> StoreFailed:
         found = store_error(error, self._db.path)
         return StoreDamaged(str(found)) if isinstance(found, StoreCorrupt) else StoreFailed(str(found))
+
+
+@functools.lru_cache(maxsize=64)
+def _packed(codes: frozenset[int]) -> frozenset[bytes]:
+    """Return tag codes in the form of an entry."""
+    return frozenset(map(database.I64.pack, codes))
 
 
 def _walk(family: rocksdict.Rdict, begin: bytes) -> Pairs:

@@ -209,6 +209,10 @@ class RocksMessageStore:
         begin = max(offset, queue.min_offset)
         return self._reader.entries(queue.number, begin, max(0, min(limit, queue.max_offset - begin)))
 
+    def select(self, queue: Queue, offset: int, limit: int, codes: frozenset[int]) -> list[QueueEntry]:
+        """See `MessageStore`."""
+        return self._reader.select(queue, offset, limit, codes)
+
     def record(self, physical: int) -> bytes | None:
         """See `MessageStore`."""
         return self._reader.record(physical)

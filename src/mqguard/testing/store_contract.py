@@ -108,6 +108,20 @@ class MessageStoreContract:
         assert found == [b"%d" % entry.queue_offset for entry in wanted]
         assert store.records(queue_of(store), []) == []
 
+    def test_a_selection_has_the_entries_with_the_tag_codes(self, store: MessageStore) -> None:
+        codes = (0, 1, -1, 2**31 - 1, -(2**31), 2**62)
+        entries = [put(store, b"%d" % n, tag_code=codes[n % 6]) for n in range(60)]
+        put(store, b"other queue", queue_id=1, tag_code=1)
+        store.commit(sync=False)
+        queue = queue_of(store)
+        for wanted in (frozenset({1}), frozenset({0, -1, 2**62}), frozenset(codes), frozenset({7}), frozenset[int]()):
+            for offset, limit in ((0, 60), (5, 1), (7, 20), (59, 1)):
+                among = entries[offset : offset + limit]
+                assert store.select(queue, offset, limit, wanted) == [one for one in among if one.tag_code in wanted]
+        store.stage_trim(queue, 10)
+        store.commit(sync=False)
+        assert store.select(queue, 10, 6, frozenset({1})) == [entries[13]]
+
     def test_a_read_gives_what_entries_and_records_give(self, store: MessageStore) -> None:
         for n in range(60):
             put(store, bytes(n), queue_id=n % 3 % 2)

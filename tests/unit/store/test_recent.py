@@ -56,6 +56,14 @@ def test_records_below_a_released_offset_are_dropped():
     assert held(queue) == 0
 
 
+def test_records_are_recent_from_the_first_one_in_memory_on():
+    queue = Queue("T", 0, 0)
+    assert not queue.is_recent(0)
+    queue.next_offset = 5
+    queue.keep_recent(b"a")
+    assert [queue.is_recent(offset) for offset in (4, 5, 6)] == [False, True, True]
+
+
 def test_discarded_records_are_dropped():
     queue = Queue("T", 0, 0)
     queue.keep_recent(b"a")
