@@ -6,7 +6,7 @@ of its queues. For a delivery there are a look-up and a few additions. All else 
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from mqguard.broker.sample_windows import Rounds, SampleWindows, Totals, Window, figures
 from mqguard.broker.statistic_series import (
@@ -47,6 +47,15 @@ _MILLISECOND_S: Final = 0.001
 
 
 _CHANNEL_ACTIVITY: Final = "CHANNEL_ACTIVITY"
+
+
+class Requester(Protocol):
+    """The sender of a request, as far as statistics need it (`AdmittedRequest`)."""
+
+    @property
+    def owner(self) -> str:
+        """The name under which its statistics are counted."""
+        ...  # pragma: no cover
 
 
 class Statistics:
@@ -129,7 +138,7 @@ class Statistics:
         self._batched.setdefault(topic, Counter())[queue_id] += messages - 1
 
     def delivered(
-        self, topic: str, queue_id: int, group: str, owner: str, messages: int, size: int, seconds: float
+        self, topic: str, queue_id: int, group: str, access: Requester, messages: int, size: int, seconds: float
     ) -> None:
         """Count the messages of an answer to a group.
 
@@ -137,27 +146,27 @@ class Statistics:
             topic: The topic.
             queue_id: The queue.
             group: The group.
-            owner: User to whom the statistics belong if they are new.
+            access: The requester, whose user owns the statistics if they are new.
             messages: Number of messages.
             size: Their bytes.
             seconds: Time in which they were read.
         """
-        series = self._gets.get((topic, group))
-        part = series.parts.get(queue_id) if series is not None else None
-        if part is None:
-            part = self._part(CountedEvent.GET, topic, group, queue_id, owner)
+        try:
+            part = self._gets[topic, group].parts[queue_id]
+        except KeyError:
+            part = self._part(CountedEvent.GET, topic, group, queue_id, access.owner)
         part.times += 1
         part.messages += messages
         part.size += size
-        milliseconds = int(seconds * 1000)
-        if milliseconds:
-            part.latency_ms += milliseconds
-            self.longest_get_ms = max(self.longest_get_ms, milliseconds)
         throughput = self.throughput
         throughput.found += 1
         throughput.got += messages
-        if not part.is_system:
-            throughput.got_without_system += messages
+        if part.is_system:
+            throughput.got_of_system += messages
+        if seconds >= _MILLISECOND_S:
+            milliseconds = int(seconds * 1000)
+            part.latency_ms += milliseconds
+            self.longest_get_ms = max(self.longest_get_ms, milliseconds)
 
     def sent_back(self, topic: str, group: str, owner: str, *, dead: bool) -> None:
         """Count a message that a consumer has sent back; `dead` is True if it is a dead letter now."""

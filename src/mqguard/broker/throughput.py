@@ -47,7 +47,7 @@ class Throughput:
         found: Requests of consumers that got messages.
         missed: Requests of consumers that found no message.
         got: Messages delivered.
-        got_without_system: The same without those from topics of the broker itself.
+        got_of_system: Messages delivered from topics of the broker itself.
         acked: Acknowledgements of popped messages.
         checkpoints: Checkpoints of popped messages.
         put_at_morning: Messages stored at the last midnight, and at the one before, without those in topics of the
@@ -63,18 +63,23 @@ class Throughput:
         "found",
         "got",
         "got_at_morning",
-        "got_without_system",
+        "got_of_system",
         "missed",
         "put",
         "put_at_morning",
     )
 
     def __init__(self, now_ms: int) -> None:
-        self.put = self.found = self.missed = self.got = self.got_without_system = 0
+        self.put = self.found = self.missed = self.got = self.got_of_system = 0
         self.acked = self.checkpoints = 0
         self.put_at_morning = self.got_at_morning = (0, 0)
         self._samples: deque[_Sample] = deque([_Sample(now_ms, 0, 0, 0, 0)], MAX_SAMPLES)
         self._day: int | None = None
+
+    @property
+    def got_without_system(self) -> int:
+        """Messages delivered from other topics than those of the broker itself."""
+        return self.got - self.got_of_system
 
     def sample(self, now_ms: int) -> None:
         """Take a sample if one is due. It should be called about once a second."""

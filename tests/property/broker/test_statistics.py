@@ -1,6 +1,7 @@
 """Statistics agree with a plain log of what happened, whatever the order of events and the steps of the clock."""
 
 import math
+import types
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from tests.fixtures.engine import make_engine, send, send_batch
 
 TOPICS = ("a", "b")
 GROUPS = ("g", "h")
+USER = types.SimpleNamespace(owner="alice")
 topics, groups, queues = st.sampled_from(TOPICS), st.sampled_from(GROUPS), st.integers(0, 1)
 
 
@@ -73,7 +75,7 @@ class StatisticsMachine(RuleBasedStateMachine):
 
     @rule(topic=topics, queue_id=queues, group=groups, count=st.integers(1, 32))
     def deliver(self, topic, queue_id, group, count):
-        self.statistics.delivered(topic, queue_id, group, "alice", count, 10 * count, 0.0)
+        self.statistics.delivered(topic, queue_id, group, USER, count, 10 * count, 0.0)
         self.happened(("get", topic, group), 1, count)
 
     @rule(topic=topics)

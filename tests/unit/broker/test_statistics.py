@@ -1,5 +1,7 @@
 """Statistics of topics and groups: counting, limits, and what is dropped."""
 
+from typing import NamedTuple
+
 import pytest
 
 from mqguard.broker import statistics
@@ -14,6 +16,12 @@ PULL = {
     "consumerGroup": "g", "topic": "t", "queueId": 0, "queueOffset": 0, "maxMsgNums": 32, "sysFlag": 4,
     "commitOffset": 0, "suspendTimeoutMillis": 0, "subscription": "*", "subVersion": 0,
 }  # fmt: skip
+
+
+class GroupUser(NamedTuple):
+    """A requester with a name."""
+
+    owner: str
 
 
 def make(*topics, creators=()):
@@ -139,10 +147,10 @@ def test_a_user_with_many_groups_leaves_room_for_others(monkeypatch):
     monkeypatch.setattr(statistics, "MAX_SERIES", 10)
     engine, found = make("t", "orders", creators=[("orders", "bob")])
     for number in range(100):
-        found.delivered("t", 0, f"g{number}", "mallory", 1, 1, 0.0)
+        found.delivered("t", 0, f"g{number}", GroupUser("mallory"), 1, 1, 0.0)
     assert found.series_count == 10
     send(engine, topic="orders")
-    found.delivered("orders", 0, "consumers", "carol", 1, 1, 0.0)
+    found.delivered("orders", 0, "consumers", GroupUser("carol"), 1, 1, 0.0)
     found.tick(START_MS + 10_000)
     assert found.series_count == 10
     assert minute(found, "GROUP_GET_NUMS", "orders@consumers").sum == 1
@@ -211,8 +219,8 @@ def test_queues_of_groups_beyond_the_limit_are_counted_together(monkeypatch):
     _, found = make("t")
     for group in ("g", "h"):
         for queue_id in range(4):
-            found.delivered("t", queue_id, group, "alice", 10, 100, 0.0)
-    found.delivered("t", 0, "other", "bob", 1, 1, 0.0)
+            found.delivered("t", queue_id, group, GroupUser("alice"), 10, 100, 0.0)
+    found.delivered("t", 0, "other", GroupUser("bob"), 1, 1, 0.0)
     found.tick(START_MS + 10_000)
     assert minute(found, "GROUP_GET_NUMS", "t@g") == (40, 4.0, 10.0)
     assert minute(found, "GROUP_GET_SIZE", "t@h").sum == 400
@@ -221,6 +229,6 @@ def test_queues_of_groups_beyond_the_limit_are_counted_together(monkeypatch):
     assert minute(found, "QUEUE_GET_NUMS", "t@-1@h") is None
     assert minute(found, "QUEUE_GET_NUMS", "t@0@other").sum == 1
     found.group_deleted("g")
-    found.delivered("t", 0, "third", "alice", 1, 1, 0.0)
+    found.delivered("t", 0, "third", GroupUser("alice"), 1, 1, 0.0)
     found.tick(START_MS + 20_000)
     assert minute(found, "QUEUE_GET_NUMS", "t@0@third").sum == 1

@@ -49,7 +49,7 @@ def test_totals_of_the_last_two_midnights_are_kept_in_local_time(monkeypatch):
         first = 1_700_000_000_000  # 06:13:20 in Shanghai
         traffic = Throughput(0)
         traffic.mark_day(first, lambda: traffic.put)
-        traffic.put = traffic.got_without_system = 10
+        traffic.put, traffic.got, traffic.got_of_system = 10, 15, 5
         traffic.mark_day(first + 17 * 60 * MINUTE_MS, lambda: traffic.put)
         assert traffic.put_at_morning == (0, 0)
         traffic.mark_day(first + 18 * 60 * MINUTE_MS, lambda: traffic.put)

@@ -375,7 +375,7 @@ class PullProcessor:
                 header.topic,
                 header.queue_id,
                 header.consumer_group,
-                request.access.owner,
+                request.access,
                 len(fetched.records),
                 len(body),
                 time.perf_counter() - self._began,
