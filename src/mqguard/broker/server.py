@@ -12,11 +12,14 @@ from mqguard.broker.background import Background
 from mqguard.broker.group_offsets import OffsetResets, Progress
 from mqguard.broker.open_requests import OpenRequests
 from mqguard.broker.processors.access import CHANGE_CODES, AccessProcessor, DenialProcessor
+from mqguard.broker.processors.assignment import AssignmentProcessor, Queues
 from mqguard.broker.processors.backup import BackupProcessor, Snapshots
 from mqguard.broker.processors.client_commands import ClientCommandProcessor
 from mqguard.broker.processors.clients import ClientListProcessor, ClientProcessor
 from mqguard.broker.processors.groups import GroupProcessor
 from mqguard.broker.processors.offsets import OffsetProcessor, OffsetResetProcessor
+from mqguard.broker.processors.pop import PopProcessor
+from mqguard.broker.processors.pop_acks import PopAckProcessor
 from mqguard.broker.processors.pull import PullProcessor
 from mqguard.broker.processors.query_message import QueryMessageProcessor
 from mqguard.broker.processors.reply import ReplyProcessor
@@ -38,6 +41,7 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.locks import Locks
 from mqguard.engine.long_polls import LongPolls
+from mqguard.engine.pop_polls import PopPolls
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.denial import DenialLog
 from mqguard.model.process import Clock
@@ -84,6 +88,7 @@ class BrokerPorts:
         change_access: Handler of requests that change users or policies, if another process stores these; None if this
             broker stores them.
         announcer: Name server that gets topics as soon as they are stored; None if there is none.
+        queues: Function that returns the readable queues of a topic at all brokers; None if this is the only broker.
         suspension: Store of requests that wait for plugins; None if there are no plugins.
         at_iteration_end: Further callbacks at the end of each iteration of the event loop.
         metrics: Function that returns all metrics as texts, by name and labels, for the broker's runtime info.
@@ -100,6 +105,7 @@ class BrokerPorts:
     sealing_key: SealingKey | None = None
     announcer: Announcer | None = None
     change_access: Handler | None = None
+    queues: Queues | None = None
     suspension: Suspension | None = None
     at_iteration_end: Sequence[Callable[[], None]] = ()
     metrics: Callable[[], Mapping[str, str]] = dict
@@ -162,6 +168,14 @@ class BrokerServer:
             engine, self.clients, self._waiting, self._resets, self.statistics, settings, ports.clock
         )
         self._transactions = TransactionProcessor(engine, self.clients, self._client_calls, settings, ports.clock)
+        self._popping = PopProcessor(
+            engine,
+            PopPolls(settings.waiting_pulls),
+            PopPolls(settings.waiting_pulls),
+            self.statistics,
+            settings,
+            ports.clock,
+        )
         engine.on_arrival(self._pulling.arrived)
         engine.group_commit.on_failure(self._log_store_error)
         engine.topics.on_change(self._topic_changed)
@@ -179,7 +193,7 @@ class BrokerServer:
 
     def set_long_polling(self, *, enabled: bool) -> None:
         """Change if a pull waits for messages as long as its client requests."""
-        self._pulling.long_polling = enabled
+        self._pulling.long_polling = self._popping.long_polling = enabled
 
     def advertise(self, address: str) -> None:
         """Set the `host:port` at which clients reach this broker, once it is known, and announce all topics there."""
@@ -192,6 +206,7 @@ class BrokerServer:
         """Do periodic work. It should be called about every 50 ms, and `application.end_of_iteration` after it."""
         now = self._clock.monotonic_ms()
         self._pulling.expire()
+        self._popping.expire()
         self._client_calls.expire(now)
         self._requests.expire(now)
         self.statistics.opened(self._client_calls.opened)
@@ -213,7 +228,7 @@ class BrokerServer:
     @property
     def is_behind(self) -> bool:
         """True if waiting pulls are left to be answered in the next iteration of the event loop."""
-        return self._pulling.is_behind
+        return self._pulling.is_behind or self._popping.is_behind
 
     @property
     def pending(self) -> PendingWork:
@@ -271,6 +286,11 @@ class BrokerServer:
                 clock,
             ).handlers(),
             self._pulling.handlers(),
+            self._popping.handlers(),
+            PopAckProcessor(engine, self.statistics, clock).handlers(),
+            AssignmentProcessor(
+                engine, self.clients, self._notices, ports.queues or self._own_queues, settings
+            ).handlers(),
             OffsetProcessor(engine, self._resets).handlers(),
             ClientProcessor(
                 engine, self.clients, self._locks, self._notices, self.statistics, settings, clock
@@ -297,12 +317,21 @@ class BrokerServer:
             parts.append(dict.fromkeys(CHANGE_CODES, ports.change_access))
         return {code: handler for part in parts for code, handler in part.items()}
 
+    def _own_queues(self, topic: str) -> dict[str, int]:
+        """Return the number of readable queues of a topic at this broker, by its name."""
+        config = self._engine.topics.get(topic)
+        return {} if config is None or not config.readable else {self._settings.name: config.read_queues}
+
     def _commit(self) -> None:
         group_commit = self._engine.group_commit
         begin = time.perf_counter()
         if group_commit.commit() and group_commit.stored:
             self.statistics.committed(group_commit.stored, time.perf_counter() - begin)
         self._pulling.answer_ready()
+        if self._popping.is_behind:
+            self._popping.answer_ready()
+            # Popped messages are answered once they are stored as in flight.
+            group_commit.commit()
 
     def _error_reply(self, code: int, exc: Exception) -> Reply:
         if isinstance(exc, StoreDown):
@@ -332,6 +361,7 @@ class BrokerServer:
         channel = link.peer.channel
         self.statistics.closed()
         self._waiting.leave(channel)
+        self._popping.leave(channel)
         self._requests.leave(channel)
         self._unfinished.leave(channel)
         self._transactions.checks.leave(channel)
@@ -345,8 +375,10 @@ class BrokerServer:
             self._resets.remove(topic=name)
         self.statistics.topic_changed(name)
         self._pulling.topic_changed(name)
+        self._popping.topic_changed(name)
 
     def _group_changed(self, name: str) -> None:
+        self._popping.group_changed(name)
         if self._engine.groups.get(name) is None:
             self._resets.remove(group=name)
             self.statistics.group_deleted(name)

@@ -174,6 +174,27 @@ MAX_FETCH_MESSAGES = Option(
 MAX_FETCH_BYTES = Option(
     "maxTransferBytesOnMessageInMemory", option.SIZE, 256 * 1024, "The maximum number of bytes of one pull.", "engine"
 )
+MAX_IN_FLIGHT = Option(
+    "popInflightMessageThreshold",
+    option.integer(1, 1_000_000),
+    10_000,
+    "The maximum number of messages of a queue that a group has popped and not acknowledged.",
+    "engine",
+)
+REQUEST_MODE = Option(
+    "defaultMessageRequestMode",
+    option.choice("PULL", "POP"),
+    "PULL",
+    "The way in which groups consume that let the broker assign queues, if `mqadmin setConsumeMode` set none.",
+    "engine",
+)
+POP_SHARE_QUEUES = Option(
+    "defaultPopShareQueueNum",
+    option.integer(-1, 1024),
+    -1,
+    "The number of further members whose queues a member of a group pops too, with the mode `POP`; -1 for all.",
+    "engine",
+)
 LONG_POLLING = Option(
     "longPollingEnable",
     option.BOOLEAN,

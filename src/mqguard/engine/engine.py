@@ -23,6 +23,7 @@ from mqguard.engine.offsets import Offsets
 from mqguard.engine.pop import Pop
 from mqguard.engine.pop_in_flight import InFlight
 from mqguard.engine.pop_redelivery import Redelivery
+from mqguard.engine.request_modes import RequestModes
 from mqguard.engine.retry import Retries
 from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
@@ -71,6 +72,7 @@ class Engine:
         pop: Pop, acknowledgement and redelivery.
         transactions: Half messages that wait for the end of their transaction.
         discarded: Transactions whose checks gave no result.
+        request_modes: Ways in which groups receive the messages of topics.
     """
 
     def __init__(self, store: MessageStore, settings: EngineSettings, clock: Clock) -> None:
@@ -96,6 +98,7 @@ class Engine:
         self._lookup = Lookup(store)
         in_flight = InFlight(store, self.group_commit, self.offsets, clock)
         self.pop = Pop(store, self._fetcher, in_flight, self.topics, self.groups, self.offsets, settings, clock)
+        self.request_modes = RequestModes(store, self.group_commit, self.topics, self.groups)
         redelivery = Redelivery(store, self._log, in_flight, self.topics, self.groups, self.pop.notify)
         self._maintenance = Maintenance(
             store, self.group_commit, clock, settings, self._sender, self.delays, self.timers, redelivery

@@ -251,6 +251,7 @@ class Pop:
             invisible_ms=invisible_ms,
             deadline=self._clock.monotonic_ms() + invisible_ms,
             is_suspended=is_suspended,
+            first_pop_time=old.first_pop_time or old.pop_time,
         )
         self._in_flight.put(queue, offset, changed)
         return changed

@@ -22,7 +22,7 @@ from mqguard.store.ports import MessageStore, Table
 
 MAX_IN_FLIGHT = 500_000
 """Messages in flight of all groups, some 400 bytes each. Beyond this number only users below an even share get more."""
-_ROW = struct.Struct(">QQQHB")
+_ROW = struct.Struct(">QQQQHB")
 _MAX_ATTEMPTS = 0xFFFF
 _ORDERED, _SUSPENDED = 1, 2
 _POSITION_BYTES = _OFFSET_BYTES = 8
@@ -40,6 +40,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         attempts: Number of earlier deliveries, for messages in order. Others have it in their record.
         is_suspended: True if this delivery does not count as an attempt.
         in_order: True if the message blocks later ones of its queue.
+        first_pop_time: Date of the pop, which a change of the invisible time keeps; 0 if it is `pop_time`.
     """
 
     pop_time: int
@@ -49,6 +50,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
     is_suspended: bool = False
     in_order: bool = False
+    first_pop_time: int = 0
 
 
 class PopQueue:
@@ -174,7 +176,12 @@ class InFlight:
         flags = (_ORDERED if delivery.in_order else 0) | (_SUSPENDED if delivery.is_suspended else 0)
         visible_at = max(0, self._clock.now_ms() + delivery.deadline - self._clock.monotonic_ms())
         row = _ROW.pack(
-            delivery.pop_time, visible_at, delivery.invisible_ms, min(delivery.attempts, _MAX_ATTEMPTS), flags
+            delivery.pop_time,
+            delivery.first_pop_time,
+            visible_at,
+            delivery.invisible_ms,
+            min(delivery.attempts, _MAX_ATTEMPTS),
+            flags,
         )
         self._store.stage_value(Table.IN_FLIGHT, _row_key(queue, offset), row + delivery.owner.encode())
         self.watch(queue, offset, delivery)
@@ -305,7 +312,7 @@ class InFlight:
 
 
 def _delivery(row: bytes, date: int, monotonic: int) -> Delivery:
-    pop_time, visible_at, invisible_ms, attempts, flags = _ROW.unpack_from(row)
+    pop_time, first_pop_time, visible_at, invisible_ms, attempts, flags = _ROW.unpack_from(row)
     # If the date was set back before the start, no message must stay invisible for longer than its consumer asked for.
     left = max(0, min(visible_at - date, invisible_ms))
     return Delivery(
@@ -316,6 +323,7 @@ def _delivery(row: bytes, date: int, monotonic: int) -> Delivery:
         attempts,
         bool(flags & _SUSPENDED),
         bool(flags & _ORDERED),
+        first_pop_time,
     )
 
 

@@ -107,7 +107,7 @@ class Redelivery:
     def _append(self, queue: PopQueue, message: Record, delivery: Delivery, *, is_last: bool) -> None:
         pairs = properties.parse(message.properties.decode(errors="replace"))
         origin = note_origin(message, pairs, self._log.message_id(message.physical_offset))
-        pairs.setdefault(properties.FIRST_POP_TIME, str(delivery.pop_time))
+        pairs.setdefault(properties.FIRST_POP_TIME, str(delivery.first_pop_time or delivery.pop_time))
         dead = names.dlq_topic(queue.group)
         if is_last and self._topics.ensure(dead).writable:
             pairs.setdefault(properties.DLQ_ORIGIN_TOPIC, pairs[properties.RETRY_TOPIC])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mqguard.broker.processors.access import CHANGE_CODES, AccessProcessor, DenialProcessor
+from mqguard.broker.processors.assignment import Queues
 from mqguard.broker.registration import Registrations
 from mqguard.broker.server import Announcer, BrokerPorts, BrokerServer
 from mqguard.broker.settings import ExposedConfiguration
@@ -16,7 +17,7 @@ from mqguard.dispatch.request import Handler, error_reply
 from mqguard.dispatch.router import Router
 from mqguard.engine.engine import Engine
 from mqguard.model.process import Clock
-from mqguard.model.topic import TopicConfig
+from mqguard.model.topic import PERM_READ, TopicConfig
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer
@@ -246,6 +247,7 @@ class _BrokerParts:
                 sealing_key=access.key,
                 announcer=_announcer(routes, access.member, self.registrations),
                 change_access=None if access.member is None else access.member.forward,
+                queues=None if routes is None else _queues_in(routes),
                 suspension=access.suspension,
                 at_iteration_end=[access.audit.end_iteration],
                 metrics=PrometheusCollector(access.metrics).samples,
@@ -341,3 +343,14 @@ class _Announcers:
 
 def _exposed(config: Configuration) -> dict[str, str]:
     return {option.name: config.text(option) for option in loader.OPTIONS}
+
+
+def _queues_in(routes: RouteTable) -> Queues:
+    """Return a function for the readable queues of a topic at all brokers of a name server in this process."""
+
+    def queues(topic: str) -> dict[str, int]:
+        route = routes.route(topic)
+        offers = {} if route is None else route.queues
+        return {broker: layout.read_queues for broker, layout in offers.items() if layout.perm & PERM_READ}
+
+    return queues

@@ -329,6 +329,7 @@ def engine_settings(config: Configuration) -> EngineSettings:
         max_message_bytes=get(server_options.MAX_MESSAGE_SIZE),
         max_fetch_messages=get(server_options.MAX_FETCH_MESSAGES),
         max_fetch_bytes=get(server_options.MAX_FETCH_BYTES),
+        max_in_flight=get(server_options.MAX_IN_FLIGHT),
         sync_flush=get(server_options.FLUSH_DISK_TYPE) == "SYNC_FLUSH",
         delay_levels=get(server_options.MESSAGE_DELAY_LEVELS),
         reserved_hours=get(server_options.FILE_RESERVED_TIME),
@@ -365,6 +366,8 @@ def broker_settings(config: Configuration) -> BrokerSettings:
         name=get(server_options.BROKER_NAME),
         broker_id=get(server_options.BROKER_ID),
         long_polling=get(server_options.LONG_POLLING),
+        request_mode=get(server_options.REQUEST_MODE),
+        pop_share_queues=get(server_options.POP_SHARE_QUEUES),
         secret_exposure=SecretExposure(get(access_options.SECRET_EXPOSURE)),
         anonymous_administers=not get(access_options.AUTHENTICATION_ENABLED),
     )

@@ -26,6 +26,7 @@ class Table(enum.Enum):
     TRANSACTIONS = b"x"
     HALF_MESSAGES = b"h"
     DISCARDED_TRANSACTIONS = b"z"
+    REQUEST_MODES = b"m"
 
 
 class QueueEntry(NamedTuple):

@@ -9,7 +9,7 @@ from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.seal import SealingKey
 from mqguard.auth.user import Secret, UserType
-from mqguard.broker.processors import pull, send
+from mqguard.broker.processors import pop, pull, send
 from mqguard.broker.server import BrokerPorts, BrokerServer
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.dispatch.admission import RemotingAdmission
@@ -171,4 +171,5 @@ def open_house():
 def _no_time_limits(monkeypatch):
     """Remove the time limits of an iteration, which a busy machine would exceed."""
     monkeypatch.setattr(pull, "TIME_SLICE_S", math.inf)
+    monkeypatch.setattr(pop, "TIME_SLICE_S", math.inf)
     monkeypatch.setattr(send, "FIRST_SLICE_S", math.inf)

@@ -219,6 +219,18 @@ class TestRedelivery:
         assert ack(engine, handle)
         assert engine.offsets.get("g", "orders", 0) == 1
 
+    def test_a_change_keeps_the_time_of_the_first_pop(self, engine, store, clock):
+        group(engine)
+        send(engine, b"one")
+        [(first, _)] = pop(engine)
+        clock.now += 100
+        engine.pop.change_invisible("g", *first, 1000)
+        engine.group_commit.commit()
+        again = make_engine(store, clock)
+        ticked(again, clock, 1100)
+        [(_, message)] = pop(again)
+        assert pairs_of(message)[properties.FIRST_POP_TIME] == str(first[3])
+
     def test_groups_whose_names_are_alike_have_separate_retry_topics(self, engine, clock):
         group(engine, "a")
         group(engine, "a_b")

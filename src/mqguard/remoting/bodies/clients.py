@@ -200,9 +200,9 @@ class Assignment(Body):
 
 
 class Assignments(Body):
-    """Answer of 400."""
+    """Answer of 400; without a list the client keeps the queues that it has."""
 
-    message_queue_assignments: list[Assignment]
+    message_queue_assignments: list[Assignment] | None = None
 
 
 class RequestMode(Body):
@@ -212,6 +212,12 @@ class RequestMode(Body):
     consumer_group: str
     mode: RequestModeName
     pop_share_queue_num: int = 0
+
+
+class RequestModeTable(Body):
+    """Answer of 402: the modes by topic and group."""
+
+    message_request_mode_map: dict[str, dict[str, RequestMode]]
 
 
 class AckGroup(Body, rename={

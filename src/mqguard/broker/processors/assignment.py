@@ -1,0 +1,167 @@
+"""Queues that the broker assigns to members of a group (400), and the mode of a group in a topic (401, 402)."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mqguard.auth.policy import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.broker.group_rules import refuse_reserved
+from mqguard.broker.settings import BrokerSettings
+from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.engine import request_modes
+from mqguard.engine.clients import Clients, RebalanceNotifications
+from mqguard.engine.engine import Engine
+from mqguard.engine.pop_polls import ALL_QUEUES
+from mqguard.model import names
+from mqguard.remoting.bodies.clients import (
+    Assignment,
+    Assignments,
+    QueryAssignment,
+    RequestMode,
+    RequestModeName,
+    RequestModeTable,
+)
+from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+
+Queues = Callable[[str], Mapping[str, int]]
+"""Function that returns the number of readable queues of a topic by broker; empty for an unknown topic."""
+MAX_ASSIGNED = 16_384
+"""Maximum queues of a topic, at all brokers, that are assigned. Each takes some 3 us."""
+
+
+class AssignmentProcessor:
+    """Handlers for the balance of queues among the members of a group.
+
+    Args:
+        engine: Topics, groups and modes.
+        clients: Members of the groups.
+        notices: Notifications of members, which then ask for their queues again.
+        queues: See `Queues`.
+        settings: See `BrokerSettings`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clients: Clients,
+        notices: RebalanceNotifications,
+        queues: Queues,
+        settings: BrokerSettings,
+    ) -> None:
+        self._engine = engine
+        self._clients = clients
+        self._notices = notices
+        self._queues = queues
+        self._default = request_modes.GroupMode(settings.request_mode, settings.pop_share_queues)
+
+    def handlers(self) -> dict[int, Handler]:
+        """Return the handlers by request code."""
+        return {
+            RequestCode.QUERY_ASSIGNMENT: self.query,
+            RequestCode.SET_MESSAGE_REQUEST_MODE: self.set_mode,
+            RequestCode.GET_ALL_MESSAGE_REQUEST_MODE: self.all_modes,
+        }
+
+    def query(self, request: Request) -> Reply:
+        """Return the queues of a client (400). An answer without a list makes the client keep those that it has."""
+        body = decode(request.command.body, QueryAssignment)
+        mode = self._mode(body.topic, body.consumer_group)
+        assigned = self._assign(body, mode)
+        if assigned is None:
+            return Reply(body=encode(Assignments()))
+        found = [Assignment(message_queue=queue, mode=mode.mode) for queue in dict.fromkeys(assigned)]
+        return Reply(body=encode(Assignments(message_queue_assignments=found)))
+
+    def set_mode(self, request: Request) -> Reply:
+        """Set the mode of a group in a topic (401)."""
+        body = decode(request.command.body, RequestMode)
+        group = body.consumer_group
+        refuse_reserved(group)
+        if body.topic.startswith(names.RETRY_PREFIX):
+            raise RequestRefused(ResponseCode.NO_PERMISSION, "retry topic is not allowed to set mode")
+        self._engine.topics.require(body.topic)
+        if self._engine.groups.get(group) is None:
+            request.access.require(ResourceType.GROUP, group, Action.CREATE)
+        self._engine.groups.find(group, request.access.creator)
+        mode = request_modes.GroupMode(str(body.mode), body.pop_share_queue_num)
+        self._engine.request_modes.set(body.topic, group, mode)
+        self._engine.group_commit.after(lambda: self._notices.changed(group))
+        return Reply(stored=True)
+
+    def all_modes(self, _request: Request) -> Reply:
+        """Return all modes that were set (402)."""
+        table: dict[str, dict[str, RequestMode]] = {}
+        for (topic, group), mode in self._engine.request_modes.all().items():
+            table.setdefault(topic, {})[group] = RequestMode(
+                topic, group, RequestModeName(mode.mode), mode.share_queues
+            )
+        return Reply(body=encode(RequestModeTable(message_request_mode_map=table)))
+
+    def _mode(self, topic: str, group: str) -> request_modes.GroupMode:
+        found = self._engine.request_modes.get(topic, group)
+        if found is not None:
+            return found
+        return request_modes.GroupMode() if topic.startswith(names.RETRY_PREFIX) else self._default
+
+    def _assign(self, body: QueryAssignment, mode: request_modes.GroupMode) -> list[MessageQueue] | None:
+        """Return the queues of a client, None if they are unknown."""
+        by_broker = self._queues(body.topic)
+        if not by_broker or sum(by_broker.values()) > MAX_ASSIGNED:
+            return None
+        queues = [
+            MessageQueue(body.topic, broker, queue_id)
+            for broker in sorted(by_broker)
+            for queue_id in range(by_broker[broker])
+        ]
+        if body.message_model == "BROADCASTING":
+            return queues
+        group = self._clients.group(body.consumer_group)
+        strategy = STRATEGIES.get(body.strategy_name)
+        if group is None or strategy is None:
+            return None
+        members = sorted(set(group.client_ids()))
+        if mode.mode == request_modes.POP:
+            return _assign_pop(strategy, queues, members, body.client_id, mode.share_queues)
+        return strategy(queues, members, body.client_id)
+
+
+Strategy = Callable[[Sequence[MessageQueue], Sequence[str], str], list[MessageQueue]]
+
+
+def average(queues: Sequence[MessageQueue], members: Sequence[str], client_id: str) -> list[MessageQueue]:
+    """Return a contiguous part of the queues, as Apache's `AllocateMessageQueueAveragely` (`AVG`)."""
+    if client_id not in members:
+        return []
+    index = members.index(client_id)
+    share, more = divmod(len(queues), len(members))
+    begin = index * share + min(index, more)
+    return list(queues[begin : begin + share + (index < more)])
+
+
+def average_by_circle(queues: Sequence[MessageQueue], members: Sequence[str], client_id: str) -> list[MessageQueue]:
+    """Return every nth queue, as Apache's `AllocateMessageQueueAveragelyByCircle` (`AVG_BY_CIRCLE`)."""
+    if client_id not in members:
+        return []
+    return list(queues[members.index(client_id) :: len(members)])
+
+
+STRATEGIES: Mapping[str, Strategy] = {"AVG": average, "AVG_BY_CIRCLE": average_by_circle}
+
+
+def _assign_pop(
+    strategy: Strategy, queues: Sequence[MessageQueue], members: Sequence[str], client_id: str, share: int
+) -> list[MessageQueue]:
+    """Return the queues that a member pops: its own and those of the next members, as Apache assigns them."""
+    if share <= 0 or share >= len(members) - 1:
+        # Every member pops from all queues of each broker.
+        return list(dict.fromkeys(MessageQueue(queue.topic, queue.broker_name, ALL_QUEUES) for queue in queues))
+    if client_id not in members:
+        return []
+    index = members.index(client_id)
+    if len(members) > len(queues):
+        return [queues[index % len(queues)]]
+    found: list[MessageQueue] = []
+    for number in range(share + 1):
+        found += strategy(queues, members, members[(index + number) % len(members)])
+    return found

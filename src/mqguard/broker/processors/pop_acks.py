@@ -1,0 +1,154 @@
+"""Acknowledgements of popped messages (200051, 200151), and changes of their invisible time (200053).
+
+A handle is a claim of the client. The guard has checked the permissions for the group and the topic of the request. The
+engine then compares the handle with what this group has in flight. So no handle reaches messages of another group.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+
+from mqguard.broker.statistics import Statistics
+from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.engine.engine import Engine
+from mqguard.model.process import Clock
+from mqguard.remoting.bodies.clients import AckGroup, BatchAck
+from mqguard.remoting.bodies.codec import decode
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.headers.codec import read, write
+from mqguard.remoting.headers.pull import AckHeader, ChangeInvisibleAnswer, ChangeInvisibleHeader
+from mqguard.remoting.pop_handles import ORDERED_QUEUE, parse_handle, stored_topic
+
+MAX_ACKED = 4_096
+"""Maximum messages of a batch of acknowledgements. Each takes some 10 us."""
+MAX_BITS = 64 * 1024
+"""Maximum characters of the bit set of one part of such a batch."""
+_NOT_IN_FLIGHT = "the message is not in flight with this handle: it was acknowledged, has expired or was changed"
+
+
+class PopAckProcessor:
+    """Handlers that end or extend deliveries of popped messages.
+
+    Args:
+        engine: Engine, which has the messages in flight.
+        statistics: Statistics, which count acknowledgements.
+        clock: Clock for the invisible time in answers.
+    """
+
+    def __init__(self, engine: Engine, statistics: Statistics, clock: Clock) -> None:
+        self._engine = engine
+        self._statistics = statistics
+        self._clock = clock
+
+    def handlers(self) -> dict[int, Handler]:
+        """Return the handlers by request code."""
+        return {
+            RequestCode.ACK_MESSAGE: self.ack,
+            RequestCode.BATCH_ACK_MESSAGE: self.ack_all,
+            RequestCode.CHANGE_MESSAGE_INVISIBLETIME: self.change,
+        }
+
+    def ack(self, request: Request) -> Reply:
+        """Acknowledge a message (200051)."""
+        header = read(request.command.ext, AckHeader)
+        _refuse_lite(header.lite_topic)
+        handle = parse_handle(header.extra_info)
+        topic = stored_topic(header.consumer_group, header.topic)
+        self._engine.topics.require(topic)
+        group = header.consumer_group
+        if (handle.queue_id, handle.offset) != (header.queue_id, header.offset) or not self._engine.pop.ack(
+            group, topic, header.queue_id, header.offset, handle.pop_time
+        ):
+            return Reply(ResponseCode.NO_MESSAGE, remark=_NOT_IN_FLIGHT)
+        self._statistics.acknowledged(topic, group, request.access.owner, 1)
+        return Reply(stored=True)
+
+    def ack_all(self, request: Request) -> Reply:
+        """Acknowledge many messages (200151). The answer is 208 if any of them is not in flight with its handle."""
+        parts = decode(request.command.body, BatchAck).acks
+        acks = [(part, stored_topic(part.group, part.topic, part.retry), _bits(part)) for part in parts]
+        total = sum(bits.bit_count() for _, _, bits in acks)
+        if total > MAX_ACKED:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"the batch acknowledges {total} messages, and one request at most {MAX_ACKED}: split it",
+            )
+        done = 0
+        for part, topic, bits in acks:
+            acked = sum(
+                self._engine.pop.ack(part.group, topic, part.queue_id, part.start_offset + bit, part.pop_time)
+                for bit in _set_bits(bits)
+            )
+            if acked:
+                self._statistics.acknowledged(topic, part.group, request.access.owner, acked)
+            done += acked
+        if done < total or not total:
+            return Reply(ResponseCode.NO_MESSAGE, remark=f"{total - done} of {total}: {_NOT_IN_FLIGHT}", stored=True)
+        return Reply(stored=True)
+
+    def change(self, request: Request) -> Reply:
+        """Change the invisible time of a message (200053)."""
+        header = read(request.command.ext, ChangeInvisibleHeader)
+        _refuse_lite(header.lite_topic)
+        handle = parse_handle(header.extra_info)
+        topic = stored_topic(header.consumer_group, header.topic)
+        self._engine.topics.require(topic)
+        changed = None
+        if (handle.queue_id, handle.offset) == (header.queue_id, header.offset):
+            changed = self._engine.pop.change_invisible(
+                header.consumer_group,
+                topic,
+                header.queue_id,
+                header.offset,
+                handle.pop_time,
+                header.invisible_time,
+                is_suspended=header.suspend,
+            )
+        if changed is None:
+            # Java clients need the fields in every answer.
+            none = write(ChangeInvisibleAnswer(pop_time=0, invisible_time=0, revive_qid=0))
+            return Reply(ResponseCode.NO_MESSAGE, none, remark=_NOT_IN_FLIGHT)
+        shown = header.invisible_time
+        if changed.in_order:
+            # The handle keeps its pop time, from which clients count the invisible time.
+            shown = max(0, self._clock.now_ms() + shown - changed.pop_time)
+        answer = ChangeInvisibleAnswer(
+            pop_time=changed.pop_time,
+            invisible_time=shown,
+            revive_qid=ORDERED_QUEUE if changed.in_order else 0,
+        )
+        return Reply(ext=write(answer), stored=True)
+
+
+def _refuse_lite(lite_topic: str | None) -> None:
+    """Refuse a request about a message of a lite topic.
+
+    Raises:
+        RequestRefused: The request names a lite topic.
+    """
+    if lite_topic:
+        raise RequestRefused(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "lite topics are not supported")
+
+
+def _bits(part: AckGroup) -> int:
+    """Return the bit set of acknowledgements as a number.
+
+    Raises:
+        RequestRefused: It is too long, or not base64.
+    """
+    try:
+        if len(part.bits) <= MAX_BITS:
+            return int.from_bytes(base64.b64decode(part.bits, validate=True), "little")
+    except binascii.Error:
+        pass
+    raise RequestRefused(
+        ResponseCode.INVALID_PARAMETER, f"`b` of an acknowledgement is not base64 of at most {MAX_BITS} characters"
+    )
+
+
+def _set_bits(bits: int) -> Iterator[int]:
+    while bits:
+        low = bits & -bits
+        yield low.bit_length() - 1
+        bits ^= low
