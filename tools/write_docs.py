@@ -206,10 +206,11 @@ users may send a code or an RPC that is not on this page.
 **Requests that clients make by themselves need no permission**, unless a policy of the user denies them:
 
 - the routes (code 105) of `TBW102`, of the names of the cluster and the brokers, of `<cluster>_REPLY_TOPIC` and of
-  the trace topic;
+  the trace topics;
 - replies (324, 325) on `<cluster>_REPLY_TOPIC` to a request that the sender may read;
-- messages to the trace topic (`RMQ_SYS_TRACE_TOPIC`, or `msgTraceTopicName`). With `traceTopicOpen = false` the trace
-  topic needs Pub like any other.
+- messages to the trace topics: `RMQ_SYS_TRACE_TOPIC` (or `msgTraceTopicName`), and for clients with
+  `AccessChannel.CLOUD` the topic `rmq_sys_TRACE_DATA_<regionId>`. With `traceTopicOpen = false` they need Pub like any
+  other topic.
 
 **The route of `TBW102` needs no credentials**, and wrong ones do not matter there (`defaultRouteOpen = false` switches
 that off). The answer contains the addresses that the brokers advertise, and no topic of yours. Official clients do not

@@ -126,7 +126,12 @@ AUTHORIZATION_WHITELIST = Option(
     says_default="none",
 )
 TRACE_TOPIC = Option(
-    "msgTraceTopicName", option.NAME, "RMQ_SYS_TRACE_TOPIC", "The topic to which clients send traces.", "auth"
+    "msgTraceTopicName",
+    option.NAME,
+    "RMQ_SYS_TRACE_TOPIC",
+    "The topic to which clients send traces. With `AccessChannel.CLOUD` they send them to `rmq_sys_TRACE_DATA_` and "
+    "`regionId`.",
+    "auth",
 )
 TRACE_TOPIC_OPEN = Option(
     "traceTopicOpen",

@@ -271,8 +271,8 @@ MAX_TRACE_BYTES = Option(
     "maxTraceBytes",
     option.SIZE,
     0,
-    "When the trace topic keeps more than this, its oldest messages are deleted; 0 is a sixteenth of `maxStoreBytes`, "
-    "or 256M without it.",
+    "When the trace topics keep more than this, their oldest messages are deleted; 0 is a sixteenth of "
+    "`maxStoreBytes`, or 256M without it.",
     "store",
     ours=True,
 )

@@ -189,7 +189,7 @@ class Eviction:
         self._timers = timers
         self._sender = sender
         self._usage = Usage(store)
-        self._trace_topic = settings.trace_topic
+        self._trace_topics = sorted(settings.trace_topics)
         self._evicted: list[Queue] = []
         self.configure(settings)
 
@@ -211,9 +211,9 @@ class Eviction:
         self._usage.step()
         if not self._usage.complete:
             return
-        over = self._usage.of(self._trace_topic) - self._trace_bytes
+        over = sum(map(self._usage.of, self._trace_topics)) - self._trace_bytes
         if over > 0:
-            self._evict(self._trace_topic, over)
+            self._evict(max(self._trace_topics, key=self._usage.of), over)
         if self._max_bytes:
             self._keep_below(self._max_bytes)
 

@@ -95,7 +95,7 @@ class Sender:
         self._timers = timers
         self._deferred = deferred
         self.configure(settings)
-        self._trace_topic = settings.trace_topic
+        self._trace_topics = settings.trace_topics
         self._next_queue = 0
         self.full: str | None = None
         self.down: str | None = None
@@ -272,7 +272,7 @@ class Sender:
         self, request: SendRequest, message: Record, pairs: dict[str, str], origin: RequestOrigin | None
     ) -> SendResult:
         """Stage a half message, which waits for the end of its transaction."""
-        if names.owner_of(message.topic) is not None or message.topic == self._trace_topic:
+        if names.owner_of(message.topic) is not None or message.topic in self._trace_topics:
             raise MessageIllegal(f"transactional messages cannot be sent to the topic `{message.topic}`")
         if not self._delays.level_of(pairs):
             self._timers.due_of(pairs)
@@ -289,7 +289,7 @@ class Sender:
         topic = message.topic
         level = self._delays.level_of(pairs)
         due = 0 if level else self._timers.due_of(pairs)
-        if (level or due) and topic == self._trace_topic:
+        if (level or due) and topic in self._trace_topics:
             # Sending to the trace topic needs no grant. Deferred messages would evade the limit of this topic.
             raise MessageIllegal(f"messages for the trace topic `{topic}` cannot be delayed")
         if level or due:

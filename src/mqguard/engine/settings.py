@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mqguard.model.names import TRACE_TOPIC
+from mqguard.model.names import TRACE_TOPIC, trace_topics
 from mqguard.model.properties import DEFAULT_REGION, trace_fields
 from mqguard.model.topic import PERM_BOTH
 
@@ -41,7 +41,7 @@ class EngineSettings:
         max_bytes: Maximum bytes of all messages (`maxStoreBytes`). Beyond it the oldest messages of the largest topic
             are deleted; 0 sets no limit.
         trace_topic: Topic to which clients send traces without a grant (`msgTraceTopicName`).
-        trace_bytes: Maximum bytes of the trace topic (`maxTraceBytes`). 0 means a sixteenth of `max_bytes`, or 256 MiB
+        trace_bytes: Maximum bytes of the trace topics (`maxTraceBytes`). 0 means a sixteenth of `max_bytes`, or 256 MiB
             if that is 0 too.
         max_disk_ratio: Used part of the disk above which sends are rejected (`diskSpaceWarningLevelRatio` / 100).
         transaction_timeout_ms: Age of a half message at its first check, unless its producer chose another
@@ -84,6 +84,11 @@ class EngineSettings:
     transaction_check_interval_ms: int = 30_000
     max_pending_transactions: int = 100_000
     process: int = 0
+
+    @property
+    def trace_topics(self) -> frozenset[str]:
+        """The topics to which clients send traces; see `names.trace_topics`."""
+        return trace_topics(self.trace_topic, self.region)
 
     def trace_fields(self) -> dict[str, str]:
         """Return the properties of every message that clients need for traces; see `properties.trace_fields`."""

@@ -20,7 +20,6 @@ ONE_QUEUE_TOPICS = (
     "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
     "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
     "TRANS_CHECK_MAX_TIME_TOPIC",
-    names.TRACE_TOPIC,
 )
 SCHEDULE_QUEUES = 18
 _BENCHMARK_QUEUES = 16
@@ -30,7 +29,7 @@ def built_in_topics(settings: EngineSettings) -> list[TopicConfig]:
     """Return the topics that always exist (Apache: `TopicConfigManager`)."""
     template = PERM_BOTH | (PERM_INHERIT if settings.auto_create_topic else 0)
     return [
-        *(TopicConfig(name, 1, 1) for name in ONE_QUEUE_TOPICS),
+        *(TopicConfig(name, 1, 1) for name in (*ONE_QUEUE_TOPICS, *sorted(settings.trace_topics))),
         TopicConfig(names.TEMPLATE_TOPIC, settings.default_queues, settings.default_queues, template),
         TopicConfig("BenchmarkTest", _BENCHMARK_QUEUES, _BENCHMARK_QUEUES),
         TopicConfig(names.SCHEDULE_TOPIC, SCHEDULE_QUEUES, SCHEDULE_QUEUES),
@@ -57,6 +56,7 @@ class Topics(ConfigTable[TopicConfig]):
         self._auto_create = settings.auto_create_topic
         self._address = settings.address
         self._are_readable = bool(settings.permission & PERM_READ)
+        self._trace_topics = settings.trace_topics
 
     def configure(self, settings: EngineSettings) -> None:
         """Put changed limits into force, the automatic creation of topics, and the permission to read them."""
@@ -102,7 +102,7 @@ class Topics(ConfigTable[TopicConfig]):
             NoSuchTopic: The topic does not exist.
             NotWritable: The topic has no write permission, or it is one of the broker's own topics.
         """
-        if name in names.UNWRITABLE_TOPICS or name.startswith("rmq_sys_"):
+        if name in names.UNWRITABLE_TOPICS or (name.startswith("rmq_sys_") and name not in self._trace_topics):
             raise NotWritable(f"Sending message to topic[{name}] is forbidden.")
         found = self.require(name)
         if not found.writable:

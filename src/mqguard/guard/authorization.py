@@ -32,14 +32,14 @@ class ImplicitGrants:
     the reply topic before they reply. Tools ask for routes of the cluster's and the brokers' names. Replies go to the
     cluster's reply topic; the broker delivers a reply only if its sender may read the request.
 
-    Sends to the trace topic, and its route, are granted if `traceTopicOpen` is true. Tracing is configured in clients,
-    not in policies. Reading the topic needs Sub, like any topic.
+    Sends to the trace topics, and their routes, are granted if `traceTopicOpen` is true. Tracing is configured in
+    clients, not in policies. Reading these topics needs Sub, like any topic.
     """
 
     def __init__(self, settings: GuardSettings) -> None:
         """Grant the topics of this server."""
         reply_topic = f"{settings.cluster}_REPLY_TOPIC"
-        traces = frozenset({settings.trace_topic} if settings.trace_topic_open else ())
+        traces = settings.trace_topics if settings.trace_topic_open else frozenset()
         self._topics: dict[Purpose, frozenset[str]] = {
             Purpose.ROUTE: traces | {TEMPLATE_TOPIC, settings.cluster, reply_topic, *settings.brokers},
             Purpose.SEND: traces,

@@ -5,6 +5,7 @@ import enum
 
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.model import names
+from mqguard.model.properties import DEFAULT_REGION
 
 
 class Strategy(enum.Enum):
@@ -75,7 +76,7 @@ class GuardSettings:
             authentication off, and never as Super.
         cluster: The name in `Cluster:<name>`.
         brokers: Names of the served brokers, whose routes tools ask for as if they were topics.
-        trace_topic: The topic to which clients send traces.
+        trace_topics: The topics to which clients send traces.
         trace_topic_open: True if any authenticated user may send traces unless a policy denies it.
         default_route_open: True if anybody may ask for the route of `TBW102`, without credentials or with wrong ones.
         stateful_entries: Maximum number of users that are cached for one connection; 16 at most.
@@ -96,7 +97,7 @@ class GuardSettings:
     trust_claimed_user: bool = False
     cluster: str = "DefaultCluster"
     brokers: frozenset[str] = frozenset()
-    trace_topic: str = names.TRACE_TOPIC
+    trace_topics: frozenset[str] = names.trace_topics(names.TRACE_TOPIC, DEFAULT_REGION)
     trace_topic_open: bool = True
     default_route_open: bool = True
     stateful_entries: int = 10_000

@@ -12,6 +12,8 @@ DLQ_PREFIX = "%DLQ%"
 TEMPLATE_TOPIC = "TBW102"
 """The topic whose route a producer requests while its own topic does not exist."""
 TRACE_TOPIC = "RMQ_SYS_TRACE_TOPIC"
+CLOUD_TRACE_PREFIX = "rmq_sys_TRACE_DATA_"
+"""Prefix of the topic, followed by the region, to which clients with `AccessChannel.CLOUD` send their traces."""
 SCHEDULE_TOPIC = "SCHEDULE_TOPIC_XXXX"
 TIMER_TOPIC = "rmq_sys_wheel_timer"
 """Topic for messages with an arbitrary delivery time."""
@@ -44,6 +46,11 @@ UNWRITABLE_TOPICS = ALL_MESSAGES | {"SELF_TEST_TOPIC", "OFFSET_MOVED_EVENT"}
 SYSTEM_TOPICS = UNWRITABLE_TOPICS | {TEMPLATE_TOPIC, TRACE_TOPIC, "BenchmarkTest"}
 
 _LEGAL = re.compile(r"[A-Za-z0-9%|_-]+\Z")
+
+
+def trace_topics(configured: str, region: str) -> frozenset[str]:
+    """Return the topics to which clients send traces: the configured one, and the one of `AccessChannel.CLOUD`."""
+    return frozenset({configured, CLOUD_TRACE_PREFIX + region})
 
 
 def retry_topic(group: str) -> str:

@@ -17,6 +17,7 @@ from mqguard.config.secret import weakness
 from mqguard.engine.settings import EngineSettings
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import Enforcement, GuardSettings, Strategy, WhenAuditFull
+from mqguard.model.names import trace_topics
 from mqguard.model.text import visible
 from mqguard.net import tls
 from mqguard.net.errors import NetSettingsInvalid
@@ -278,7 +279,7 @@ def guard_settings(config: Configuration) -> GuardSettings:
         trust_claimed_user=get(access_options.TRUST_CLAIMED_USER),
         cluster=get(server_options.CLUSTER_NAME),
         brokers=frozenset({get(server_options.BROKER_NAME)}),
-        trace_topic=get(access_options.TRACE_TOPIC),
+        trace_topics=trace_topics(get(access_options.TRACE_TOPIC), get(server_options.REGION_ID)),
         trace_topic_open=get(access_options.TRACE_TOPIC_OPEN),
         default_route_open=get(access_options.DEFAULT_ROUTE_OPEN),
         stateful_entries=get(access_options.STATEFUL_ENTRIES),

@@ -71,6 +71,16 @@ def test_the_trace_topic_has_its_own_limit_without_one_for_the_store(store, sett
     assert engine.max_offset(TRACES, 0) == 200
 
 
+def test_both_trace_topics_share_the_limit(store):
+    cloud = "rmq_sys_TRACE_DATA_DefaultRegion"
+    engine = make_engine(store, reserved_hours=0, trace_bytes=50_000)
+    many(engine, TRACES, 60)
+    many(engine, cloud, 200)
+    run(engine)
+    assert 45_000 < kept(store) <= 50_000
+    assert engine.min_offset(cloud, 0) > engine.min_offset(TRACES, 0)
+
+
 def test_the_largest_topic_loses_its_oldest_messages(store):
     engine = make_engine(store, reserved_hours=0, max_bytes=200_000)
     many(engine, "orders", 50)

@@ -6,6 +6,7 @@ import zlib
 import pytest
 
 from mqguard.engine.errors import (
+    ConfigIllegal,
     MessageIllegal,
     NoSuchGroup,
     NoSuchQueue,
@@ -364,11 +365,19 @@ def test_the_checksum_is_that_of_the_body(engine):
     assert int.from_bytes(data[8:12], "big") == zlib.crc32(b"hello") & 0x7FFFFFFF
 
 
+@pytest.mark.parametrize("topic", ["traces", "rmq_sys_TRACE_DATA_Hangzhou"])
 @pytest.mark.parametrize("delay", [{"DELAY": "18"}, {"TIMER_DELAY_SEC": "80000"}, {"TIMER_DELAY_MS": "900"}])
-def test_traces_cannot_be_deferred(delay):
+def test_traces_cannot_be_deferred(delay, topic):
     """Users without grants may send traces, and deferred ones would use the space of deferred messages."""
-    engine = make_engine(trace_topic="traces")
-    send(engine, topic="traces")
-    with pytest.raises(MessageIllegal, match="trace topic `traces`"):
-        send(engine, topic="traces", pairs=delay)
+    engine = make_engine(trace_topic="traces", region="Hangzhou")
+    send(engine, topic=topic)
+    with pytest.raises(MessageIllegal, match=f"trace topic `{topic}`"):
+        send(engine, topic=topic, pairs=delay)
     send(engine, topic="orders", pairs=delay)
+
+
+def test_traces_of_another_region_are_refused():
+    """Only the topic of the broker's own region exists; the broker gives its clients the name of this region."""
+    engine = make_engine(region="Hangzhou")
+    with pytest.raises(ConfigIllegal, match="rmq_sys_TRACE_DATA_Shanghai"):
+        send(engine, topic="rmq_sys_TRACE_DATA_Shanghai")

@@ -23,6 +23,7 @@ def test_built_in_topics_exist_at_the_start(engine):
         "BenchmarkTest",
         "OFFSET_MOVED_EVENT",
         "RMQ_SYS_TRACE_TOPIC",
+        "rmq_sys_TRACE_DATA_DefaultRegion",
         "RMQ_SYS_TRANS_HALF_TOPIC",
         "TRANS_CHECK_MAX_TIME_TOPIC",
         "C1",

@@ -308,13 +308,15 @@ def test_the_route_of_a_topic_needs_one_of_three_rights(world):
         world.admit(signed(105, topic=action))
 
 
-def test_traces_are_sent_without_a_grant_unless_the_operator_says_otherwise(world):
+@pytest.mark.parametrize("topic", ["RMQ_SYS_TRACE_TOPIC", "rmq_sys_TRACE_DATA_DefaultRegion"])
+def test_traces_are_sent_without_a_grant_unless_the_operator_says_otherwise(world, topic):
     """Sending is free for users, reading is not; a policy that denies it counts; and it can be switched off."""
-    trace = signed(310, b="RMQ_SYS_TRACE_TOPIC")
+    trace = signed(310, b=topic)
 
     world.admit(trace)
-    world.refusal(signed(11, topic="RMQ_SYS_TRACE_TOPIC", consumerGroup="g"))
-    world.deny("alice", "Topic:RMQ*", "Pub")
+    world.admit(signed(105, topic=topic))
+    world.refusal(signed(11, topic=topic, consumerGroup="g"))
+    world.deny("alice", f"Topic:{topic[:4]}*", "Pub")
     assert "the decision is deny." in world.refusal(trace).message
 
     closed = World(GuardSettings(authentication_enabled=True, authorization_enabled=True, trace_topic_open=False))

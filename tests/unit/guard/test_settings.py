@@ -21,7 +21,7 @@ def test_what_holds_where_nothing_is_said():
         "trust_claimed_user": False,
         "cluster": "DefaultCluster",
         "brokers": frozenset(),
-        "trace_topic": "RMQ_SYS_TRACE_TOPIC",
+        "trace_topics": frozenset({"RMQ_SYS_TRACE_TOPIC", "rmq_sys_TRACE_DATA_DefaultRegion"}),
         "trace_topic_open": True,
         "default_route_open": True,
         "stateful_entries": 10_000,

@@ -6,6 +6,7 @@ public final class Driver {
     private final Consumers consumers = new Consumers();
     private final Replies replies = new Replies();
     private final Transactions transactions = new Transactions();
+    private final Traces traces = new Traces();
     private final Broker broker = new Broker();
 
     public static void main(String[] args) throws Exception {
@@ -19,6 +20,7 @@ public final class Driver {
             case "offsets": producers.offsets(step, answer); break;
             case "find": producers.find(step, answer); break;
             case "route": producers.route(step, answer); break;
+            case "traced": traces.send(step, answer); break;
             case "consume": consumers.start(step); break;
             case "received": consumers.received(step, answer); break;
             case "assigned": consumers.assigned(step, answer); break;
@@ -36,7 +38,7 @@ public final class Driver {
             case "endTransact": transactions.stop(step); break;
             case "invoke": broker.invoke(step, answer); break;
             case "mqadmin": Mqadmin.run(step, answer); break;
-            case "close": producers.close(); consumers.close(); replies.close(); transactions.close(); broker.close(); break;
+            case "close": producers.close(); consumers.close(); replies.close(); transactions.close(); traces.close(); broker.close(); break;
             default: throw new IllegalArgumentException("unknown step " + step.verb);
         }
     }
