@@ -27,11 +27,13 @@ from tests.fixtures.access import (
     grant,
     send,
 )
+from tests.fixtures.command import run_as
 from tests.fixtures.server import Broker, Server, TwoBrokers
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import CREATE_ACL, CREATE_USER, DELETE_ACL, GET_ACL, LIST_USERS, ROUTE, UPDATE_USER, User, Wire
 
 DENIED, BUSY = 16, 2
+RUNTIME_INFO = 28
 MAX_AGE = 2
 ALICE = User("alice", "alice-secret")
 
@@ -311,3 +313,34 @@ def test_a_broker_started_by_hand_can_share_the_users_of_a_name_server(server: T
         with pytest.raises(AssertionError, match="another broker `broker-c` is connected"):
             Broker(tmp_path / "d", "broker-c", "", settings=settings).start()
     assert routed(server) == set()
+
+
+def test_commands_read_the_audit_logs_of_all_processes(server: TwoBrokers, admins: list[Wire]) -> None:
+    """They work at a running server, and with the files of a stopped one."""
+    admin = run_as(server, MQGUARD_DATA=str(server.data))
+    with wires(server, ALICE) as alices:
+        decisions = [_decision(send(alice, "forbidden", b"x").remark) for alice in alices]
+    for decision in decisions:
+        assert "User:alice" in admin("why", decision).out
+    server.stop()
+    for decision in decisions:
+        found = admin("why", decision, "--log", str(server.data / "audit" / "audit.jsonl"))
+        assert "User:alice" in found.out
+    denied = admin("audit", "--denied", "--since", "1h").out
+    assert all(decision in denied for decision in decisions)
+    assert "create-user User:alice" in admin("audit", "--changes", "--since", "1h").out
+    counted = admin("denials", "--since", "1h", "--json")
+    assert sum(line["count"] for line in counted.lines if line.get("user") == "alice") == 2
+
+
+def test_wrong_secrets_are_limited_for_all_processes_together(server: TwoBrokers, admins: list[Wire]) -> None:
+    """Each of the three processes verifies a third of the attempts that one process would verify."""
+    with Wire(server.broker_ports[0], User("alice", "guess")) as guesser:
+        for _ in range(40):
+            assert guesser.call(LIST_USERS).code == DENIED
+    refused = admins[0].call(RUNTIME_INFO).json()["table"]
+    assert int(refused['mqguard_requests_refused_total{stage="authentication",reason="throttled"}']) > 0
+
+
+def _decision(remark: str | None) -> str:
+    return (remark or "").rpartition("[decision ")[2].partition("]")[0]

@@ -13,6 +13,7 @@ from mqguard.admin.errors import PeerRefused
 from mqguard.net.errors import LinkError
 from mqguard.remoting.bodies.topics import KvBody
 from mqguard.remoting.codes import RequestCode
+from mqguard.telemetry.audit_files import logs_of_server
 
 
 class BrokerStatus(NamedTuple):
@@ -63,7 +64,7 @@ def audit_records(log: Path, since: dt.datetime, *, with_admitted: bool = True) 
     The files are read while the caller takes records, since they may have gigabytes.
 
     Args:
-        log: Path of the audit log that is being written.
+        log: Path of the audit log that is being written; those of other processes of the server count too.
         since: Time of the oldest record.
         with_admitted: True to include the stream of admitted requests, which is the largest.
 
@@ -73,8 +74,9 @@ def audit_records(log: Path, since: dt.datetime, *, with_admitted: bool = True) 
     begin = since.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     names = ("", ".unauthenticated", ".admitted") if with_admitted else ("", ".unauthenticated")
     try:
-        streams = [_parts(log.with_name(f"{log.name}{name}"), since.timestamp()) for name in names]
-        if not log.parent.is_dir() or not any(log.parent.glob(f"{log.name}*")):
+        logs = logs_of_server(log)
+        streams = [_parts(one.with_name(f"{one.name}{name}"), since.timestamp()) for one in logs for name in names]
+        if not log.parent.is_dir() or not any(any(one.parent.glob(f"{one.name}*")) for one in logs):
             raise AuditLogUnreadable(f"there is no audit log at `{log}`: run this at the server, or give `--log PATH`")
         merged = heapq.merge(*(_records(parts, begin) for parts in streams), key=lambda record: str(record["time"]))
         yield from merged

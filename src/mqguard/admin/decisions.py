@@ -25,7 +25,7 @@ from mqguard.guard.audit_log_reader import AuditReader
 from mqguard.net.errors import LinkError
 from mqguard.remoting.codes import OwnCode, ResponseCode
 from mqguard.remoting.headers.access import DecisionHeader
-from mqguard.telemetry.audit_files import find_decision
+from mqguard.telemetry.audit_files import find_decision, logs_of_server
 
 
 class ExplainedRequest(NamedTuple):
@@ -152,12 +152,13 @@ def find_in_log(log: Path, decision: str, failed: MqguardError | None = None) ->
         MqguardError: The log cannot be read; or it does not exist, and this is the error of the broker.
     """
     try:
-        found = find_decision(log, decision)
+        logs = logs_of_server(log)
+        found = next(filter(None, (find_decision(one, decision) for one in logs)), None)
     except OSError as error:
         raise MqguardError(f"the audit log `{log}` cannot be read: {error.strerror}") from None
     if found is not None:
         return found
-    exists = log.exists()
+    exists = any(one.exists() for one in logs)
     if failed is not None and not exists:
         raise failed
     unasked = f"; not every broker could be asked: {failed}" if failed is not None else ""
@@ -204,7 +205,8 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield each file once, with the files of directories in their place."""
     seen = set()
     for path in paths:
-        parts = sorted(path.glob(f"{LOG_NAME}*")) if path.is_dir() else [path]
+        logs = logs_of_server(path / LOG_NAME) if path.is_dir() else []
+        parts = [part for log in logs for part in sorted(log.parent.glob(f"{LOG_NAME}*"))] if logs else [path]
         if not parts:
             raise PolicyInvalid(f"the directory `{path}` has no `{LOG_NAME}`")
         for part in parts:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mqguard.errors import ErrorKind, MqguardError
+from mqguard.telemetry.audit_files import logs_of_server
 
 MAX_SOURCES = 4
 """Maximum number of addresses that are kept for one kind of denied requests."""
@@ -93,7 +94,8 @@ def count_denials(log: Path, since: dt.datetime) -> dict[DenialKey, DenialCount]
     """Count the denied requests in an audit log, most frequent first.
 
     Args:
-        log: Path of the audit log that is being written; older parts and the log of unauthenticated clients count too.
+        log: Path of the audit log that is being written. Older parts, the log of unauthenticated clients and those of
+            other processes of the server count too.
         since: Time of the oldest record to count.
 
     Raises:
@@ -102,7 +104,12 @@ def count_denials(log: Path, since: dt.datetime) -> dict[DenialKey, DenialCount]
     begin = since.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     found: dict[DenialKey, DenialCount] = {}
     try:
-        files = [path for path in sorted(log.parent.glob(f"{log.name}*")) if _ADMITTED not in path.name]
+        files = [
+            path
+            for one in logs_of_server(log)
+            for path in sorted(one.parent.glob(f"{one.name}*"))
+            if _ADMITTED not in path.name
+        ]
         if not files:
             raise AuditLogUnreadable(f"there is no audit log at `{log}`: run this at the server, or give `--log PATH`")
         for path in files:

@@ -42,6 +42,18 @@ class ThrottleLimits:
     max_wait_s: float = 2.0
     max_counts: int = 65_536
 
+    def divided(self, processes: int) -> "ThrottleLimits":
+        """Return the limits of one of several processes that verify the secrets of the same users."""
+        return dataclasses.replace(
+            self,
+            pair_burst=max(1, self.pair_burst // processes),
+            pair_per_second=self.pair_per_second / processes,
+            address_burst=max(1, self.address_burst // processes),
+            address_per_second=self.address_per_second / processes,
+            name_burst=max(1, self.name_burst // processes),
+            name_per_second=self.name_per_second / processes,
+        )
+
 
 _Key = tuple[str | None, str | None]
 """A name and an address; None means all."""

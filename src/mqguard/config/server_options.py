@@ -88,6 +88,15 @@ SHARED_ACCESS_PATH = Option(
     says_default="none: the broker has its own users and policies",
     ours=True,
 )
+SHARED_ACCESS_PROCESSES = Option(
+    "sharedAccessProcesses",
+    option.integer(1, 64),
+    1,
+    "The number of processes with the same users and policies: each verifies its part of the attempts with wrong "
+    "secrets. `mqguard standalone --brokers` sets it.",
+    "broker",
+    ours=True,
+)
 SHARED_ACCESS_MAX_AGE = Option(
     "sharedAccessMaxAgeSeconds",
     option.integer(2, 3_600),

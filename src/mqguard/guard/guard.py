@@ -13,7 +13,6 @@ from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.policy import Decision
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.snapshot import Snapshot
-from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import AUTHORIZATION_FAILED, Reason, Verdict
 from mqguard.guard.admitted_request import MAX_CLAIM_LENGTH, AdmittedRequest, DeniedPart, ObjectAuthorizer
 from mqguard.guard.audit import MAX_SIGNATURE, PUBLIC, AuditEvent, Stage
@@ -70,7 +69,7 @@ class Guard:
         self._whitelist = settings.authorization_whitelist
         self._default_route_open = settings.default_route_open
         self._denies_when_full = settings.when_audit_full is WhenAuditFull.REFUSE
-        self._authentication = Authentication(settings, ports.clock, Throttle())
+        self._authentication = Authentication(settings, ports.clock, settings.throttle())
         self._authorization = Authorization(ImplicitGrants(settings))
         self._enforcer = Enforcer(ports, self.denials, settings.enforcement)
         self._objects = PolicyObjectAuthorizer(ports, self._authorization, self._enforcer)

@@ -2,7 +2,6 @@
 
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.snapshot import Snapshot
-from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import AUTHORIZATION_FAILED, Verdict, denial_message
 from mqguard.guard.admitted_request import AdmittedRequest, DeniedPart
 from mqguard.guard.audit import AuditEvent, Stage
@@ -39,7 +38,7 @@ class PluginGuard(Guard):
         """
         super().__init__(settings, ports)
         _check_enforcement(settings, installed)
-        limit, throttle = installed.limit_ms, Throttle()
+        limit, throttle = installed.limit_ms, settings.throttle()
         cache = _cache(settings, installed)
         provider = installed.authentication_provider
         self._plugin_authentication = PluginAuthentication(

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 
+from mqguard.auth.throttle import Throttle, ThrottleLimits
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.model import names
 from mqguard.model.properties import DEFAULT_REGION
@@ -83,6 +84,8 @@ class GuardSettings:
         stateful_ms: Time in milliseconds for which a connection counts as verified.
         stateful_rulings: Maximum number of cached rulings of an authorization plugin, if the strategy is Stateful.
         stateful_rulings_ms: Maximum age of a cached ruling in milliseconds.
+        processes: Number of processes that verify the secrets of the same users; each has its part of the limits on
+            guessing.
         denials_kept: Maximum number of denials that `mqguard why` finds in memory.
         when_audit_full: The effect of a full audit queue.
     """
@@ -104,8 +107,13 @@ class GuardSettings:
     stateful_ms: int = 60_000
     stateful_rulings: int = 10_000
     stateful_rulings_ms: int = 60_000
+    processes: int = 1
     denials_kept: int = 10_000
     when_audit_full: WhenAuditFull = WhenAuditFull.DROP
+
+    def throttle(self) -> Throttle:
+        """Return the limits on guessing secrets."""
+        return Throttle(ThrottleLimits().divided(self.processes))
 
     def check(self) -> None:
         """Check that the settings protect what they seem to protect.

@@ -97,6 +97,8 @@ class AccessComponents:
         self.metrics = Metrics()
         metrics.observe_users(self.metrics, self.manager)
         metrics.observe_audit(self.metrics, self.audit)
+        if self.member is not None:
+            metrics.observe_member(self.metrics, self.member)
         ports = GuardPorts(
             metadata=self.manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=self.audit.trail,
             metrics=self.metrics,

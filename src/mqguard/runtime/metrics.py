@@ -11,6 +11,7 @@ from mqguard.engine.transactions import TransactionEnd
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime.audit_log import AuditLog
+from mqguard.runtime.sharing.member import AccessMember, monotonic_ms
 from mqguard.telemetry.metrics import MetricKind, Metrics
 
 
@@ -26,6 +27,21 @@ def observe_users(metrics: Metrics, manager: MetadataManager) -> None:
         "mqguard_metadata_conflicts_total",
         "Changes that were decided again because another server had changed users or policies.",
         lambda: manager.conflicts,
+    )
+
+
+def observe_member(metrics: Metrics, member: AccessMember) -> None:
+    """Add the metrics of users and policies that another process stores."""
+    metrics.observe(
+        "mqguard_shared_access_valid_seconds",
+        "Seconds for which requests are served without a message of the process that stores users and policies.",
+        lambda: max(0.0, (member.valid_until_ms - monotonic_ms()) / 1000),
+        MetricKind.GAUGE,
+    )
+    metrics.observe(
+        "mqguard_shared_access_refused_total",
+        "Requests that were refused because users and policies might be out of date.",
+        lambda: member.refused,
     )
 
 

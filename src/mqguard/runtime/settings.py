@@ -282,6 +282,7 @@ def guard_settings(config: Configuration) -> GuardSettings:
         trace_topics=trace_topics(get(access_options.TRACE_TOPIC), get(server_options.REGION_ID)),
         trace_topic_open=get(access_options.TRACE_TOPIC_OPEN),
         default_route_open=get(access_options.DEFAULT_ROUTE_OPEN),
+        processes=get(server_options.SHARED_ACCESS_PROCESSES),
         stateful_entries=get(access_options.STATEFUL_ENTRIES),
         stateful_ms=get(access_options.STATEFUL_SECONDS) * 1000,
         stateful_rulings=get(access_options.STATEFUL_RULINGS),

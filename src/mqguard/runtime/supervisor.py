@@ -78,6 +78,7 @@ def plan(config: Configuration, brokers: int) -> list[Planned]:
     audit = data / "audit" if audit is None else audit
     source = f"--brokers {brokers}"
     first_port = config.get(server_options.LISTEN_PORT)
+    config = config.replaced({server_options.SHARED_ACCESS_PROCESSES: brokers + 1}, source)
     namesrv = config.replaced({server_options.AUDIT_PATH: audit / NAMESRV}, source)
     found = [Planned(NAMESRV, Role.NAMESRV, namesrv, has_lock=True)]
     for number, name in enumerate(broker_names(config.get(server_options.BROKER_NAME), brokers)):

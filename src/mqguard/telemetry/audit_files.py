@@ -147,6 +147,20 @@ class RotatingFile:
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+def logs_of_server(log: Path) -> list[Path]:
+    """Return an audit log, and those of the other processes of its server.
+
+    Several brokers of one server (`mqguard standalone --brokers`) write to directories of their own in its directory.
+
+    Args:
+        log: The current file of JSON lines.
+
+    Returns:
+        The log, even if it does not exist, and then the others.
+    """
+    return [log, *sorted({path.parent / log.name for path in log.parent.glob(f"*/{log.name}*")})]
+
+
 def find_decision(log: Path, decision_id: str) -> dict[str, object] | None:
     """Return the record of a denial.
 
