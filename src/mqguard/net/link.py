@@ -12,9 +12,12 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from mqguard.model.peer import Channel, Peer
-from mqguard.net import proxy_protocol, tls
+from mqguard.net import first_bytes, tls
+from mqguard.net.first_bytes import FirstBytes
+from mqguard.net.grpc_protocol import GrpcProtocol
 from mqguard.net.link_owner import LinkOwner
-from mqguard.net.liveness import Liveness
+from mqguard.net.link_protocol import LinkProtocol, RemotingProtocol
+from mqguard.net.liveness import Liveness, SlowReaderTimer
 from mqguard.net.proxy_protocol import plain_ip
 from mqguard.net.scheduler import (
     ANONYMOUS_BATCH,
@@ -26,9 +29,9 @@ from mqguard.net.scheduler import (
     RequestWork,
     smaller_batch,
 )
-from mqguard.net.settings import TlsMode
-from mqguard.remoting.command import FrameRefused, RemoteProtocolError
-from mqguard.remoting.frame import FrameReader, encode_reply
+from mqguard.remoting.command import Command, FrameRefused
+from mqguard.remoting.frame import encode_reply
+from mqguard.rpc.calls import Event, Methods
 
 _LARGE: Final = 64 * 1024
 _SECONDS_PER_BYTE: Final = 1e-9
@@ -59,9 +62,9 @@ class ServerLink(asyncio.Protocol):
 
     __slots__ = (
         "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_frame_s", "_grace",
-        "_is_flush_due", "_loop", "_out", "_owner", "_peer_ended", "_reader", "_reading", "_scheduler", "_session",
-        "_take", "_transport", "account", "announced", "block", "closed", "held", "is_counted", "is_settled",
-        "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
+        "_grpc", "_is_flush_due", "_loop", "_out", "_owner", "_peer_ended", "_protocol", "_reading", "_remoting",
+        "_scheduler", "_session", "_take", "_take_plain", "_transport", "account", "announced", "block", "closed",
+        "held", "is_counted", "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
     )  # fmt: skip
 
     def __init__(self, owner: LinkOwner["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
@@ -69,10 +72,13 @@ class ServerLink(asyncio.Protocol):
         self._loop = loop
         self._scheduler = owner.scheduler
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader(owner.settings.max_frame, owner.anonymous_limits)
+        self._remoting = RemotingProtocol(owner.settings.max_frame, owner.anonymous_limits)
+        self._protocol: LinkProtocol = self._remoting
+        self._grpc: GrpcProtocol | None = None
         self._session: tls.TlsSession | None = None
-        self._take: Callable[[bytes], None] = self._detect_proxy_header
-        self._first = b""
+        self._first = first = FirstBytes(owner, self)
+        self._take: Callable[[bytes], None] = first.take
+        self._take_plain: Callable[[bytes], None] = first.take_plain
         self._arrived = b""
         self._batch = ANONYMOUS_BATCH if owner.has_authentication else BATCH
         self._out: list[bytes] = []
@@ -81,7 +87,7 @@ class ServerLink(asyncio.Protocol):
         self._frame_s = 0.0
         self._is_flush_due = self._blocked = self._ending = self._peer_ended = False
         self._reading = True
-        self._grace: asyncio.TimerHandle | None = None
+        self._grace = SlowReaderTimer(loop, owner.settings.slow_reader_seconds, self.cut)
         self.peer = Peer("", 0, Channel())
         self.user = ""
         self.account = owner.scheduler.account("", is_anonymous=True)
@@ -122,6 +128,9 @@ class ServerLink(asyncio.Protocol):
         if out:
             self._out = []
             self._write(out[0] if len(out) == 1 else b"".join(out))
+        if self._grpc is not None:
+            self._write(self._grpc.take_output())
+            self._watch_windows(self._grpc)
         answered, self._answered = self._answered, 0
         if answered and self._has_input and not self._blocked and not self.is_waiting and not self.closed:
             self._scheduler.add(self)
@@ -131,6 +140,8 @@ class ServerLink(asyncio.Protocol):
     def finish(self) -> None:
         """Read no more from the peer, answer its requests, then close."""
         self._ending = True
+        if self._grpc is not None:
+            self._grpc.leave()
         self._update_reading()
         self._flush_soon()
 
@@ -186,16 +197,14 @@ class ServerLink(asyncio.Protocol):
         self._blocked = True
         self._update_reading()
         self._owner.blocked(self)
-        if self.closed:
-            return
-        seconds = self._owner.settings.slow_reader_seconds
-        self._grace = self._loop.call_later(seconds, self.cut, f"the client has not read its answers for {seconds:g} s")
+        if not self.closed:
+            self._grace.start()
 
     def resume_writing(self) -> None:
         """Continue with a peer that reads again."""
         self._blocked = False
         self._owner.unblocked(self)
-        self._stop_grace()
+        self._grace.stop()
         if self._has_input and not self.is_waiting and not self.closed:
             self._scheduler.add(self)
         self._update_reading()
@@ -203,11 +212,13 @@ class ServerLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason has no effect
         """Release everything after the connection has ended."""
         self.closed = True
-        self._stop_grace()
+        self._grace.stop()
         self._release()
         self._out.clear()
+        if self._grpc is not None:
+            self._grpc.end()
         self._arrived = b""
-        self._take = _ignore
+        self._take = first_bytes.ignore
         self.account.links -= 1
         self._depart()
         self._owner.left(self)
@@ -220,7 +231,7 @@ class ServerLink(asyncio.Protocol):
         if data or (session is not None and session.is_left):
             self._arrived = b""
             self._take(data)
-        reader = self._reader
+        reader = self._protocol
         if reader.has_input or self.work:
             queued = self._scheduler.queued
             is_left = self._serve_frames(until)
@@ -243,7 +254,7 @@ class ServerLink(asyncio.Protocol):
     @property
     def is_heavy(self) -> bool:
         """True if a large frame ends with what has arrived."""
-        return 0 < self._reader.missing <= len(self._arrived)
+        return 0 < self._protocol.missing <= len(self._arrived)
 
     def stop_reading(self) -> None:
         """Stop reading until the waiting input was served."""
@@ -253,7 +264,7 @@ class ServerLink(asyncio.Protocol):
     @property
     def _has_input(self) -> bool:
         is_left = self._session is not None and self._session.is_left
-        return bool(self._arrived) or self._reader.has_input or is_left or bool(self.work)
+        return bool(self._arrived) or self._protocol.has_input or is_left or bool(self.work)
 
     @property
     def is_anonymous(self) -> bool:
@@ -262,56 +273,35 @@ class ServerLink(asyncio.Protocol):
 
     def _count_held(self) -> None:
         encrypted = 0 if self._session is None else self._session.pending
-        held = len(self._arrived) + self._reader.pending + encrypted
+        held = len(self._arrived) + self._protocol.pending + encrypted
         if held != self.held and not self.closed:
             change, self.held = held - self.held, held
             self._owner.hold(self, change)
 
-    # First bytes: PROXY header, TLS or frames
+    # Called for the first bytes
 
-    def _detect_proxy_header(self, data: bytes) -> None:
-        data = self._first + data
-        if proxy_protocol.may_begin(data):
-            if self.is_settled:
-                self.cut("it sent a PROXY protocol header and its address is not in `proxyProtocolPeers`")
-                return
-            try:
-                header = proxy_protocol.read(data)
-            except proxy_protocol.ProxyHeaderInvalid as exc:
-                self.cut(f"its PROXY protocol header is not valid: {exc}")
-                return
-            if header is None:
-                self._first = data
-                return
-            data = data[header.size :]
-            if header.ip is not None:
-                self.peer = Peer(header.ip, header.port, self.peer.channel)
-        self._first = b""
-        reason = None if self.is_settled else self._owner.settled(self)
-        if reason is not None:
-            self.cut(reason)
-            return
-        self._take = self._detect_tls
-        if data:
-            self._detect_tls(data)
+    def begin_tls(self, session: tls.TlsSession, data: bytes) -> None:
+        """Decrypt all bytes from now on."""
+        self._session = session
+        self._take = self._take_encrypted
+        self._take_encrypted(data)
 
-    def _detect_tls(self, data: bytes) -> None:
-        if data[0] == tls.HANDSHAKE_BYTE:
-            if self._owner.context is None:
-                self.cut("it sent a TLS handshake, and `tls.server.mode` is disabled")
-                return
-            self._session = tls.TlsSession(self._owner.context)
-            self._take = self._take_encrypted
-        else:
-            if self._owner.settings.tls.mode is TlsMode.ENFORCING:
-                self.cut("it did not use TLS, and `tls.server.mode` is enforcing")
-                return
-            if data.startswith(proxy_protocol.HTTP):
-                self.cut("it sent an HTTP request, and this port serves only the remoting protocol of RocketMQ")
-                return
-            self._take = self._reader.push
+    def begin_remoting(self, data: bytes) -> None:
+        """Read frames of the remoting protocol from now on."""
+        self._begin(self._remoting, data)
+
+    def begin_grpc(self, methods: Methods, data: bytes) -> None:
+        """Read gRPC calls from now on."""
+        self._grpc = GrpcProtocol(methods, self._scheduler, self._flush_soon)
+        self._begin(self._grpc, data)
+
+    def _begin(self, protocol: LinkProtocol, data: bytes) -> None:
+        self._protocol = protocol
+        self._take_plain = protocol.push
+        if self._session is None:
+            self._take = protocol.push
             self._announce()
-        self._take(data)
+        protocol.push(data)
 
     def _take_encrypted(self, data: bytes) -> None:
         session = self._session
@@ -328,7 +318,7 @@ class ServerLink(asyncio.Protocol):
             self.peer = Peer(self.peer.ip, self.peer.port, self.peer.channel, tls=True)
             self._announce()
         if plain and not self.closed:
-            self._reader.push(plain)
+            self._take_plain(plain)
         if session.ended:
             self.finish()
 
@@ -336,7 +326,7 @@ class ServerLink(asyncio.Protocol):
         """Decode and serve frames; return True if input is left for another iteration."""
         if self.work and self.work.advance(until):
             return not self.closed
-        reader = self._reader
+        reader = self._protocol
         settings, scheduler = self._owner.settings, self._scheduler
         left = settings.frames_per_iteration if self.was_served else FIRST_FRAMES
         count, size = self._batch
@@ -349,7 +339,7 @@ class ServerLink(asyncio.Protocol):
             if answer > SMALL_ANSWER or self._frame_s > SLOW_FRAME_S:
                 count = smaller_batch(count, answer, self._frame_s)
             queued = scheduler.queued
-            served = self._serve_batch(count if left > count else left, size)  # noqa: FURB136 - a call less
+            served = reader.serve(self, count if left > count else left, size)  # noqa: FURB136 - a call less
             left -= served
             answer = self._answer_size = (scheduler.queued - queued) // max(served, 1)
             now = _clock()
@@ -360,34 +350,38 @@ class ServerLink(asyncio.Protocol):
         is_left = bool(self.work) or (reader.has_input and not self._blocked and scheduler.queued <= most)
         return is_left and not self.closed
 
-    def _serve_batch(self, count: int, size: int) -> int:
-        """Decode and serve at most `count` frames; return their number."""
-        refused = failure = None
-        try:
-            commands = self._reader.take(count, size)
-        except FrameRefused as exc:
-            commands, refused = exc.commands, exc
-        except RemoteProtocolError as exc:
-            commands, failure = exc.commands, str(exc)
-        if commands:
-            self.liveness.has_progress = True
-            self._owner.deliver(self, commands)
-            if self.peer.channel.user != self.user:
-                self._owner.authenticated(self)
-                self._reader.limits = self._owner.authenticated_limits
-                self._batch = BATCH
-        if refused is not None and not self.closed:
-            self._refuse(refused)
-        if failure is not None and not self.closed:
-            self._owner.log_dropped(self, failure)
-            self.finish()
-        return len(commands) + 1 if refused is not None else len(commands)
+    # Called by the protocol
 
-    def _refuse(self, refused: FrameRefused) -> None:
+    def deliver(self, commands: list[Command]) -> None:
+        """Have commands served, in order."""
+        self._owner.deliver(self, commands)
+        self._served()
+
+    def deliver_calls(self, events: list[Event]) -> None:
+        """Have events of gRPC calls served, in order."""
+        self._owner.deliver_calls(self, events)
+        self._served()
+
+    def _served(self) -> None:
+        self.liveness.has_progress = True
+        if self.peer.channel.user != self.user:
+            self._owner.authenticated(self)
+            self._remoting.limits = self._owner.authenticated_limits
+            self._batch = BATCH
+
+    def refuse(self, refused: FrameRefused) -> None:
         """Answer a request that exceeds a limit."""
+        if self.closed:
+            return
         self._owner.log_refused(self, str(refused))
         if not refused.request.is_response and not refused.request.is_oneway:
             self.send(encode_reply(refused.request.opaque, refused.code, remark=str(refused)))
+
+    def fail(self, reason: str) -> None:
+        """Answer what was served and close: the peer broke the protocol."""
+        if not self.closed:
+            self._owner.log_dropped(self, reason)
+            self.finish()
 
     # Output and the end
 
@@ -416,17 +410,31 @@ class ServerLink(asyncio.Protocol):
         if self._blocked and transport.get_write_buffer_size() > (limit := self._owner.settings.output_limit):
             self.cut(f"the client reads too slowly: more than {limit} bytes of answers wait")
 
+    def _watch_windows(self, grpc: GrpcProtocol) -> None:
+        """Bound the answers that a peer does not accept. It is still read, because its window updates must arrive."""
+        settings = self._owner.settings
+        if grpc.unsent <= settings.output_high_water:
+            if self._grace.is_running and not self._blocked:
+                self._owner.unblocked(self)
+                self._grace.stop()
+        elif grpc.unsent > settings.output_limit:
+            self.cut(f"the client reads too slowly: more than {settings.output_limit} bytes of answers wait")
+        elif not self._grace.is_running:
+            self._owner.blocked(self)
+            self._grace.start()
+
     @property
     def unsent(self) -> int:
         """Bytes that wait for the peer to read."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+        buffered = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return buffered if self._grpc is None else buffered + self._grpc.unsent
 
     @property
     def is_unfinished(self) -> bool:
         """True if the rest of a header, a handshake, a frame or the close is missing."""
         if self.is_waiting and not self.closed:
             return False
-        return self.closed or bool(self._first or self._reader.is_unfinished or self.is_shaking_hands)
+        return self.closed or bool(self._first.is_unfinished or self._protocol.is_unfinished or self.is_shaking_hands)
 
     @property
     def is_shaking_hands(self) -> bool:
@@ -464,7 +472,7 @@ class ServerLink(asyncio.Protocol):
             self._write(b"".join(out))
         self.closed = self._ending = True
         self.liveness.unfinished_sweeps = 0
-        self._take = _ignore
+        self._take = first_bytes.ignore
         self._arrived = b""
         self._loop.call_soon(self._depart)
         if transport is None or transport.is_closing():
@@ -476,11 +484,6 @@ class ServerLink(asyncio.Protocol):
         else:
             transport.write_eof()
             self._update_reading()
-
-    def _stop_grace(self) -> None:
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
 
     def _release(self) -> None:
         """Release the memory and the work that are counted."""
@@ -494,7 +497,3 @@ class ServerLink(asyncio.Protocol):
         if self.announced:
             self.announced = False
             self._owner.departed(self)
-
-
-def _ignore(data: bytes) -> None:
-    """Drop bytes that arrive after the end."""

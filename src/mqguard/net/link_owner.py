@@ -7,6 +7,7 @@ from mqguard.net.scheduler import Scheduler
 from mqguard.net.settings import NetSettings
 from mqguard.remoting.body_limits import FrameLimits
 from mqguard.remoting.command import Command
+from mqguard.rpc.calls import Event, Methods
 
 L_contra = TypeVar("L_contra", contravariant=True)
 """The class of the connections."""
@@ -20,6 +21,8 @@ class LinkOwner(Protocol[L_contra]):
     anonymous_limits: FrameLimits
     authenticated_limits: FrameLimits
     scheduler: Scheduler
+    grpc_methods: Methods | None
+    """The methods of gRPC; None if the listener does not serve it."""
     has_authentication: bool
     """True if connections are anonymous until they have authenticated."""
 
@@ -37,6 +40,9 @@ class LinkOwner(Protocol[L_contra]):
 
     def deliver(self, link: L_contra, commands: list[Command]) -> None:
         """Serve commands; must not raise."""
+
+    def deliver_calls(self, link: L_contra, events: list[Event]) -> None:
+        """Serve events of gRPC calls; must not raise."""
 
     def flush_soon(self, link: L_contra) -> None:
         """Request a call of `flush` at the end of this iteration."""

@@ -1,5 +1,8 @@
 """Progress of a connection, measured by the sweeps of its server."""
 
+import asyncio
+from collections.abc import Callable
+
 from mqguard.net.settings import NetSettings
 
 
@@ -71,3 +74,38 @@ class Liveness:
         if self.received - self._unfinished_from < settings.min_rate * (seconds - settings.rate_grace_seconds):
             return f"a frame arrives with less than {settings.min_rate} bytes a second"
         return None
+
+
+class SlowReaderTimer:
+    """The time that a peer has to read its answers, or to accept them.
+
+    Args:
+        loop: The event loop.
+        seconds: The time.
+        cut: Drops the connection with a reason.
+    """
+
+    __slots__ = ("_cut", "_loop", "_seconds", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, cut: Callable[[str], None]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._cut = cut
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """True between `start` and `stop`."""
+        return self._timer is not None
+
+    def start(self) -> None:
+        """Drop the connection after the time, unless it is stopped before."""
+        self.stop()
+        reason = f"the client has not read its answers for {self._seconds:g} s"
+        self._timer = self._loop.call_later(self._seconds, self._cut, reason)
+
+    def stop(self) -> None:
+        """Keep the connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -94,7 +94,7 @@ def may_begin(data: bytes) -> bool:
 
     No frame begins so: as the top byte of a length these are over 200 MB. Some requests of HTTP do.
     """
-    return data[0] in _FIRST_BYTES and not data.startswith(HTTP)
+    return _START_V1.startswith(data[: len(_START_V1)]) or _SIGNATURE_V2.startswith(data[: len(_SIGNATURE_V2)])
 
 
 def read(data: bytes) -> ProxyHeader | None:

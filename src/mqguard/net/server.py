@@ -23,6 +23,7 @@ from mqguard.net.settings import NetSettings
 from mqguard.remoting import body_limits
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
+from mqguard.rpc.calls import Event, Methods
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,15 @@ class Application(Protocol):
         """Commit: all commands of this iteration were passed. Answers that it sends are still written in it."""
 
 
+class CallApplication(Protocol):
+    """Serves gRPC calls, as `Application` serves commands."""
+
+    methods: Methods
+
+    def calls(self, link: Link, events: list[Event]) -> None:
+        """Serve events of calls, in order. An exception closes only this connection."""
+
+
 class RemotingServer:
     """Listens on one port, or on two that serve the same.
 
@@ -59,6 +69,7 @@ class RemotingServer:
         app: Serves the commands.
         settings: Limits and behaviour.
         scheduler: Divides the time of the event loop; listeners of one loop share it. None creates one.
+        calls: Serves gRPC calls on the same port; None if the port serves none.
 
     Raises:
         NetSettingsInvalid: A setting is not valid.
@@ -71,7 +82,13 @@ class RemotingServer:
         frames_refused: Number of frames that were refused before they were decoded.
     """
 
-    def __init__(self, app: Application, settings: NetSettings, scheduler: Scheduler | None = None) -> None:
+    def __init__(
+        self,
+        app: Application,
+        settings: NetSettings,
+        scheduler: Scheduler | None = None,
+        calls: CallApplication | None = None,
+    ) -> None:
         if not 4 <= settings.max_frame <= MAX_FRAME_BYTES:
             raise NetSettingsInvalid(
                 f"a maximum frame of {settings.max_frame} bytes is not between 4 and {MAX_FRAME_BYTES}"
@@ -86,6 +103,8 @@ class RemotingServer:
         self.scheduler = Scheduler() if scheduler is None else scheduler
         self.links: set[ServerLink] = set()
         self._app = app
+        self._calls = calls
+        self.grpc_methods = None if calls is None else calls.methods
         self._proxy_peers = proxy_protocol.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
         self._places = ConnectionLimits[ServerLink](settings.max_connections, settings.max_connections_per_address)
         self._listeners: list[Acceptor] = []
@@ -230,6 +249,16 @@ class RemotingServer:
         """Pass commands to the application; an exception closes only this connection."""
         try:
             self._app.commands(link, commands)
+        except Exception:  # noqa: BLE001 - an internal error costs at most one connection
+            _log.exception("serving %s failed: internal error", link.peer.address)
+            link.close("internal error")
+        self.is_iteration_due = True
+
+    def deliver_calls(self, link: ServerLink, events: list[Event]) -> None:
+        """Pass events of calls to the application; an exception closes only this connection."""
+        try:
+            if self._calls is not None:
+                self._calls.calls(link, events)
         except Exception:  # noqa: BLE001 - an internal error costs at most one connection
             _log.exception("serving %s failed: internal error", link.peer.address)
             link.close("internal error")

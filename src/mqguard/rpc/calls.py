@@ -7,7 +7,7 @@
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from mqguard.rpc import hpack
@@ -242,6 +242,7 @@ class GrpcConnection:
 
     Args:
         methods: The methods of the server.
+        on_output: Called when there are bytes to send, once until they are taken.
 
     Attributes:
         streams: The streams on which calls are answered.
@@ -249,9 +250,9 @@ class GrpcConnection:
 
     __slots__ = ("_calls", "_events", "_held", "_http", "_methods", "streams")
 
-    def __init__(self, methods: Methods) -> None:
+    def __init__(self, methods: Methods, on_output: Callable[[], None]) -> None:
         self._methods = methods
-        self._http = ServerConnection(self)
+        self._http = ServerConnection(self, on_output)
         self.streams = self._http.streams
         self._calls: dict[int, GrpcCall] = {}
         self._events: list[Event] = []
@@ -270,6 +271,11 @@ class GrpcConnection:
     def is_over(self) -> bool:
         """True if nothing more is read, because the peer broke the protocol or the connection ended."""
         return self._http.is_over
+
+    @property
+    def failure(self) -> str:
+        """The reason for which the connection is over."""
+        return self._http.failure
 
     @property
     def held(self) -> int:

@@ -8,6 +8,7 @@ server push, no priority, and no upgrade from HTTP/1.1.
 # Rule 2: any bytes lead to calls of the receiver or to the end of the connection with a code, and nothing else.
 # Rule 3: a frame that makes the server work without a call costs the peer a part of a budget.
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from mqguard.rpc import frames
@@ -84,10 +85,12 @@ class ServerConnection:
 
     Args:
         receiver: Gets the streams.
+        on_output: Called when there are bytes to send, once until they are taken.
 
     Attributes:
         has_input: True if `advance` has frames to read.
         is_over: True after an error or the GOAWAY of `end`: nothing more is read.
+        failure: The reason for it.
         streams: The open streams, on which answers are sent.
     """
 
@@ -107,17 +110,18 @@ class ServerConnection:
         "_now",
         "_receiver",
         "_resets",
+        "failure",
         "has_input",
         "is_over",
         "streams",
     )
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, on_output: Callable[[], None]) -> None:
         self._receiver = receiver
         self._decoder = Decoder(MAX_LIST)
         self._budget = Budget(*CHEAP_FRAMES)
         self._resets = Budget(*RESETS)
-        self.streams = Streams()
+        self.streams = Streams(on_output)
         self.streams.write(frames.settings(MAX_STREAMS, STREAM_WINDOW, MAX_LIST))
         self.streams.write(frames.window_update(0, CONNECTION_WINDOW - frames.DEFAULT_WINDOW))
         self._data = b""
@@ -129,6 +133,7 @@ class ServerConnection:
         self._block_stream = self._block_flags = self._continuations = 0
         self._is_greeted = self._is_leaving = False
         self.has_input = self.is_over = False
+        self.failure = ""
 
     @property
     def pending(self) -> int:
@@ -408,6 +413,7 @@ class ServerConnection:
         if self.is_over:
             return
         self.is_over = True
+        self.failure = reason
         self.has_input = False
         self._data, self._at, self._block = b"", 0, None
         self.streams.write(frames.go_away(self._last, code, reason))

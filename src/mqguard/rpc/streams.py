@@ -1,5 +1,6 @@
 """The open streams of an HTTP/2 connection, and the bytes that are sent on them within the windows of the peer."""
 
+from collections.abc import Callable
 from typing import Final
 
 from mqguard.rpc import frames
@@ -37,13 +38,19 @@ class OpenStream:
 class Streams:
     """The open streams of one connection, and its output.
 
+    Args:
+        on_output: Called when there are bytes to send, once until they are taken.
+
     Attributes:
         unsent: Bytes of answers that wait for the windows of the peer.
+        queued: Bytes to send that were not taken yet.
     """
 
-    __slots__ = ("_dropped", "_open", "_out", "_peer_window", "_waiting", "_window", "unsent")
+    __slots__ = ("_dropped", "_on_output", "_open", "_out", "_peer_window", "_waiting", "_window", "queued", "unsent")
 
-    def __init__(self) -> None:
+    def __init__(self, on_output: Callable[[], None]) -> None:
+        self._on_output = on_output
+        self.queued = 0
         self._open: dict[int, OpenStream] = {}
         self._out: list[bytes] = []
         self._peer_window = self._window = frames.DEFAULT_WINDOW
@@ -87,14 +94,17 @@ class Streams:
 
     def write(self, data: bytes) -> None:
         """Send whole frames that no window limits."""
+        if not self._out:
+            self._on_output()
         self._out.append(data)
+        self.queued += len(data)
 
     def take_output(self) -> bytes:
         """Return the bytes to send, and forget them."""
         out = self._out
         if not out:
             return b""
-        self._out = []
+        self._out, self.queued = [], 0
         return b"".join(out) if len(out) > 1 else out[0]
 
     def is_open(self, number: int) -> bool:
@@ -105,7 +115,7 @@ class Streams:
     def send_headers(self, number: int, block: bytes) -> None:
         """Send the header fields that begin an answer."""
         if number in self._open:
-            self._out.append(frames.frame(HEADERS, END_HEADERS, number, block))
+            self.write(frames.frame(HEADERS, END_HEADERS, number, block))
 
     def send(self, number: int, payload: bytes) -> None:
         """Send bytes, or keep them until the peer accepts them."""
@@ -121,7 +131,7 @@ class Streams:
             return
         stream.window -= size
         self._window -= size
-        self._out.append(frames.data_frames(number, payload))
+        self.write(frames.data_frames(number, payload))
 
     def finish(self, number: int, block: bytes) -> None:
         """Send the header fields that end an answer, after all of its bytes."""
@@ -137,7 +147,7 @@ class Streams:
         """End a stream at once."""
         self.forget(number)
         self._drop(number)
-        self._out.append(frames.reset(number, code))
+        self.write(frames.reset(number, code))
 
     # Windows
 
@@ -194,7 +204,7 @@ class Streams:
         size = min(len(stream.unsent) - stream.sent, stream.window, self._window)
         if size <= 0:
             return
-        self._out.append(frames.data_frames(number, stream.unsent[stream.sent : stream.sent + size]))
+        self.write(frames.data_frames(number, stream.unsent[stream.sent : stream.sent + size]))
         stream.sent += size
         self.unsent -= size
         stream.window -= size
@@ -206,12 +216,12 @@ class Streams:
                 self._end(number, stream, stream.end)
 
     def _end(self, number: int, stream: OpenStream, block: bytes) -> None:
-        self._out.append(frames.frame(HEADERS, END_HEADERS | END_STREAM, number, block))
+        self.write(frames.frame(HEADERS, END_HEADERS | END_STREAM, number, block))
         del self._open[number]
         if not stream.is_ended:
             # The peer need not send the rest.
             self._drop(number)
-            self._out.append(frames.reset(number, ErrorCode.NO_ERROR))
+            self.write(frames.reset(number, ErrorCode.NO_ERROR))
 
     def _drop(self, number: int) -> None:
         self._dropped[number] = None

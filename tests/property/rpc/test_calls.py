@@ -6,8 +6,8 @@ import h2.exceptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqguard.rpc.calls import EventKind, GrpcConnection
-from tests.fixtures.grpc_client import METHODS, STREAM, UNARY, GrpcWire, prefixed, request_fields
+from mqguard.rpc.calls import EventKind
+from tests.fixtures.grpc_client import STREAM, UNARY, GrpcWire, connection, prefixed, request_fields
 
 MESSAGES = st.binary(max_size=200) | st.builds(
     lambda size, byte: bytes([byte]) * size, st.integers(0, 70_000), st.integers(0, 255)
@@ -99,7 +99,7 @@ def test_damaged_bytes_end_in_calls_or_one_error(damages: list[tuple[int, bytes,
         data = data[:place] + put + data[place + removed :]
     ends = []
     for sizes in ([len(data) or 1], pieces):
-        server, outcome, out, at, turn = GrpcConnection(METHODS), [], b"", 0, 0
+        server, outcome, out, at, turn = connection(), [], b"", 0, 0
         while at < len(data):
             size = sizes[turn % len(sizes)]
             server.push(data[at : at + size])
@@ -114,7 +114,7 @@ def test_damaged_bytes_end_in_calls_or_one_error(damages: list[tuple[int, bytes,
 @settings(max_examples=100)
 @given(st.lists(st.binary(max_size=300), max_size=5), st.booleans())
 def test_any_bytes_raise_nothing(parts: list[bytes], is_greeted: bool) -> None:
-    server = GrpcConnection(METHODS)
+    server = connection()
     for part in [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", *parts] if is_greeted else parts:
         server.push(part)
         while server.has_input:

@@ -11,7 +11,7 @@ from typing import Self
 
 import uvloop
 
-from mqguard.net.server import RemotingServer
+from mqguard.net.server import CallApplication, RemotingServer
 from mqguard.net.settings import NetSettings
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import FrameReader, encode_reply, encode_request
@@ -61,13 +61,18 @@ class Echo:
 
 @contextlib.contextmanager
 def serving(
-    app: Echo, settings: NetSettings | None = None, *, host: str = "127.0.0.1", with_uvloop: bool = True
+    app: Echo,
+    settings: NetSettings | None = None,
+    *,
+    host: str = "127.0.0.1",
+    with_uvloop: bool = True,
+    calls: CallApplication | None = None,
 ) -> Iterator["Running"]:
     """Run a listener. At the end it is stopped, and it must stop."""
     started, running = threading.Event(), Running(app)
 
     async def main() -> None:
-        running.server = RemotingServer(app, settings or NetSettings())
+        running.server = RemotingServer(app, settings or NetSettings(), calls=calls)
         running.port = await running.server.start(host, 0)
         running.loop = asyncio.get_running_loop()
         running.ending = asyncio.Event()

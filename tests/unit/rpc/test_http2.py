@@ -25,7 +25,7 @@ from mqguard.rpc.frames import (
     WINDOW_UPDATE,
     frame,
 )
-from tests.fixtures.grpc_client import METHODS, STREAM, UNARY, GrpcWire, prefixed, request_fields
+from tests.fixtures.grpc_client import STREAM, UNARY, GrpcWire, connection, prefixed, request_fields
 
 GREETING = PREFACE + frame(SETTINGS, 0, 0)
 WHOLE = END_HEADERS | END_STREAM
@@ -41,7 +41,7 @@ def opening(stream: int = 1, path: str = UNARY) -> bytes:
 
 def run(*parts: bytes, seconds: float = 0.0) -> GrpcConnection:
     """Give bytes to a new connection, and serve nothing."""
-    server = GrpcConnection(METHODS)
+    server = connection()
     server.push(b"".join((GREETING, *parts)))
     now = 0.0
     while server.has_input:
@@ -211,7 +211,7 @@ def test_an_honest_number_of_window_updates_is_served() -> None:
 
 @pytest.mark.parametrize("is_answered", [False, True])
 def test_resets_are_limited(is_answered: bool) -> None:
-    server = GrpcConnection(METHODS)
+    server = connection()
     server.push(GREETING)
     for number in range(1, 4_000, 2):
         server.push(

@@ -1,0 +1,155 @@
+"""gRPC calls of a real client on the port of the remoting protocol, plain and with TLS."""
+
+import contextlib
+import socket
+import ssl
+import threading
+
+import grpc
+import pytest
+
+from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
+from mqguard.rpc.calls import EventKind, GrpcStatus, Methods
+from mqguard.rpc.frames import PREFACE
+from tests.unit.net.serving import Echo, serving
+
+UNARY, STREAM, FAIL = "/test.Service/Unary", "/test.Service/Stream", "/test.Service/Fail"
+
+
+class EchoCalls:
+    """Answers calls with their messages."""
+
+    def __init__(self):
+        self.methods = Methods({UNARY: False, STREAM: True, FAIL: False})
+        self.open = set()
+        self.addresses = set()
+
+    def calls(self, link, events):
+        """Answer each event."""
+        self.addresses.add(link.peer.ip)
+        for event in events:
+            if event.call.path == FAIL:
+                event.call.fail(GrpcStatus.UNAVAILABLE, "not now")
+            elif event.kind is EventKind.CALL:
+                event.call.reply(event.message)
+            elif event.kind is EventKind.MESSAGE:
+                self.open.add(event.call)
+                event.call.send(event.message)
+            elif event.kind is EventKind.END:
+                event.call.end()
+            else:
+                self.open.discard(event.call)
+
+
+class GrpcPort:
+    """A running server with both protocols."""
+
+    def __init__(self, running, echo):
+        self.running = running
+        self.echo = echo
+        self.port = running.port
+
+    def channel(self):
+        """Return a channel of a real client."""
+        options = [("grpc.max_receive_message_length", -1)]
+        return grpc.insecure_channel(f"127.0.0.1:{self.port}", options=options)
+
+
+@contextlib.contextmanager
+def grpc_port(settings=None):
+    """Run a server that answers calls with their messages."""
+    echo = EchoCalls()
+    with serving(Echo(), settings, calls=echo) as running:
+        yield GrpcPort(running, echo)
+
+
+@pytest.fixture
+def port():
+    with grpc_port() as found:
+        yield found
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 4 * 1024 * 1024])
+def test_a_call_is_answered(port, size):
+    with port.channel() as channel:
+        assert channel.unary_unary(UNARY)(b"x" * size, timeout=20) == b"x" * size
+    assert port.echo.addresses == {"127.0.0.1"}
+
+
+def test_a_stream_is_answered_message_by_message(port):
+    with port.channel() as channel:
+        answers = channel.stream_stream(STREAM)(iter([b"a", b"b" * 20_000, b""]), timeout=20)
+        assert list(answers) == [b"a", b"b" * 20_000, b""]
+
+
+def test_statuses_reach_the_client(port):
+    with port.channel() as channel:
+        for path, code, details in (
+            (FAIL, grpc.StatusCode.UNAVAILABLE, "not now"),
+            ("/test.Service/None", grpc.StatusCode.UNIMPLEMENTED, "there is no method /test.Service/None"),
+        ):
+            with pytest.raises(grpc.RpcError) as failed:
+                channel.unary_unary(path)(b"", timeout=20)
+            assert (failed.value.code(), failed.value.details()) == (code, details)
+
+
+def test_many_calls_at_once_are_answered(port):
+    with port.channel() as channel:
+        call = channel.unary_unary(UNARY)
+        futures = [call.future(b"%d" % number, timeout=20) for number in range(300)]
+        assert [future.result() for future in futures] == [b"%d" % number for number in range(300)]
+
+
+def test_a_client_that_cancels_is_forgotten(port):
+    with port.channel() as channel:
+        answers = channel.stream_stream(STREAM)(iter([b"a"]), timeout=20)
+        assert next(answers) == b"a"
+        answers.cancel()
+        assert channel.unary_unary(UNARY)(b"next", timeout=20) == b"next"
+    assert not {call for call in port.echo.open if call.is_open}
+
+
+def test_tls_and_plain_calls_share_the_port():
+    with grpc_port(NetSettings(tls=TlsSettings(mode=TlsMode.PERMISSIVE))) as server:
+        certificate = server_certificate(server.port)
+        credentials = grpc.ssl_channel_credentials(certificate)
+        options = [("grpc.ssl_target_name_override", "localhost")]
+        with (
+            grpc.secure_channel(f"127.0.0.1:{server.port}", credentials, options) as secure,
+            server.channel() as plain,
+        ):
+            assert secure.unary_unary(UNARY)(b"secret", timeout=20) == b"secret"
+            assert plain.unary_unary(UNARY)(b"open", timeout=20) == b"open"
+
+
+def server_certificate(port):
+    return ssl.get_server_certificate(("127.0.0.1", port)).encode()
+
+
+@pytest.mark.parametrize("parts", [[b"P", b"RI", PREFACE[3:]], [PREFACE]])
+def test_the_first_bytes_may_come_in_pieces(port, parts):
+    with socket.create_connection(("127.0.0.1", port.port), 10) as peer:
+        for part in parts:
+            peer.sendall(part)
+            threading.Event().wait(0.05)
+        peer.sendall(b"\0\0\0\4\0\0\0\0\0")
+        assert peer.recv(9)[3] == 4
+
+
+def test_junk_after_the_preface_ends_the_connection(port):
+    with socket.create_connection(("127.0.0.1", port.port), 10) as peer:
+        peer.sendall(PREFACE + b"junk" * 100)
+        data = b""
+        while part := peer.recv(4096):
+            data += part
+        assert data[-4:] != b""
+        assert b"settings" in data
+
+
+def test_a_stopping_server_says_goodbye(port):
+    with port.channel() as channel:
+        assert channel.unary_unary(UNARY)(b"a", timeout=20) == b"a"
+        port.running.stop()
+        with pytest.raises(grpc.RpcError) as failed:
+            channel.unary_unary(UNARY)(b"b", timeout=2)
+        assert failed.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
