@@ -24,7 +24,7 @@ from mqguard.broker.processors.pull import PullProcessor
 from mqguard.broker.processors.query_message import QueryMessageProcessor
 from mqguard.broker.processors.reply import ReplyProcessor
 from mqguard.broker.processors.reports import ReportProcessor
-from mqguard.broker.processors.send import SendProcessor
+from mqguard.broker.processors.send import RecallProcessor, SendProcessor
 from mqguard.broker.processors.status import StatusProcessor
 from mqguard.broker.processors.store_tools import StoreToolProcessor
 from mqguard.broker.processors.topics import TopicProcessor
@@ -285,6 +285,7 @@ class BrokerServer:
                 lambda group: self._locks.holds_any(group, clock.monotonic_ms()),
                 clock,
             ).handlers(),
+            RecallProcessor(engine).handlers(),
             self._pulling.handlers(),
             self._popping.handlers(),
             PopAckProcessor(engine, self.statistics, clock).handlers(),

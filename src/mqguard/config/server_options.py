@@ -173,6 +173,28 @@ MAX_MESSAGE_SIZE = Option(
 MESSAGE_DELAY_LEVELS = Option(
     "messageDelayLevel", option.DELAY_LEVELS, DELAY_LEVELS, "The delays of the levels 1, 2, 3, …", "engine"
 )
+TIMER_MAX_DELAY = Option(
+    "timerMaxDelaySec",
+    option.integer(1, 10 * 365 * 24 * 3600),
+    3 * 24 * 3600,
+    "The maximum delay in seconds of a message for a time.",
+    "engine",
+    says_default="`259200` (3 days)",
+)
+TIMER_PRECISION = Option(
+    "timerPrecisionMs",
+    option.integer(1, 1000),
+    1,
+    "The unit in milliseconds to which the time of delivery of such a message is rounded up. Apache has 1000.",
+    "engine",
+)
+RECALL_MESSAGES = Option(
+    "recallMessageEnable",
+    option.BOOLEAN,
+    default=True,
+    help="True if producers can recall messages for a time that are not yet delivered. Apache has `false`.",
+    section="engine",
+)
 MAX_FETCH_MESSAGES = Option(
     "maxTransferCountOnMessageInMemory",
     option.integer(1, 1024),

@@ -1,20 +1,15 @@
-"""Delayed messages: those with a delay level, and those for a time of the producer's choice.
+"""Delayed messages: their way to a waiting queue and back, and those with a delay level.
 
 A message with a level is stored under `SCHEDULE_TOPIC_XXXX`, queue level - 1. Its real topic and queue are in the
 properties REAL_TOPIC and REAL_QID, and its queue entry holds the time when it is due. All messages of a level wait
 equally long, so the queue is in order of due times. The delivered position of each level is a consumer offset; the
 commit that stores the delivered message stores it too.
-
-A message for a time is stored in `rmq_sys_wheel_timer`, which gives it its id. It is stored a second time in a small
-table in order of due times. So its delivery and the deletion of old messages do not depend on each other.
 """
 
 import collections
-import math
 import re
 
 from mqguard.engine.errors import MessageIllegal
-from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.log import MessageLog, key_hashes
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.store_clock import StoreClock, is_ahead
@@ -25,7 +20,7 @@ from mqguard.model.process import Clock
 from mqguard.model.properties import tags_code_of
 from mqguard.model.record import Record, RecordInvalid
 from mqguard.store.errors import StoreDamaged
-from mqguard.store.ports import MessageStore, QueueEntry, Table
+from mqguard.store.ports import MessageStore, QueueEntry
 from mqguard.store.queues import Queue
 
 MAX_LEVELS = 18
@@ -39,15 +34,6 @@ MAX_BYTES_PER_TICK = 1024 * 1024
 """Maximum bytes delivered in one tick, because all clients wait for the commit. One message may be larger."""
 BYTES_PER_MS = 20 * 1024
 """Bytes of deliveries for which the next delivery waits a millisecond, so that large messages leave time for others."""
-_TIME_BYTES = 8
-_SPENT = (
-    properties.DELAY,
-    properties.REAL_TOPIC,
-    properties.REAL_QID,
-    *properties.TIMER_KEYS,
-    properties.TIMER_OUT_MS,
-)
-"""Properties that are removed when a message is delivered; otherwise they would delay its copies too."""
 
 
 class DeferredDelivery:
@@ -83,20 +69,20 @@ class DeferredDelivery:
         message.queue_id = queue_id
 
     def deliver(self, message: Record) -> bool:
-        """Stage a message at its real destination; return False if that topic no longer exists."""
+        """Stage a message at its real destination; return False if that topic no longer exists.
+
+        As in Apache's broker, it keeps the properties of its delay. `TIMER_OUT_MS` prevents a second delay by a time.
+        """
         pairs = properties.parse(message.properties.decode())
         topic = pairs.get(properties.REAL_TOPIC, "")
         self.uncount(topic, len(message.body))
         queue_id = int(pairs.get(properties.REAL_QID, "0"))
-        for name in _SPENT:
-            pairs.pop(name, None)
         config = self._topics.get(topic)
         if config is None:
             return False
 
         message.topic = topic
         message.queue_id = min(queue_id, config.queues - 1)
-        message.properties = properties.text_of(pairs).encode()
         tags_text = pairs.get(properties.TAGS)
         hashes = key_hashes(topic, pairs.get(properties.UNIQ_KEY), pairs.get(properties.KEYS))
         self._log.append(message, tags_code_of(tags_text) if tags_text else 0, hashes)
@@ -201,10 +187,7 @@ class DelayQueues:
             The time when it is due, to be stored as the tag code of its queue entry.
         """
         self._deferred.defer(message, pairs, names.SCHEDULE_TOPIC, level - 1)
-        due = self.times.now() + self._levels[level - 1]
-        # After a fall of the date this message may be due before those that wait already.
-        self._next_due[level - 1] = min(self._next_due[level - 1], due)
-        return due
+        return self.times.now() + self._levels[level - 1]
 
     def deliver(self, now: int) -> int:
         """Stage a bounded number of the messages that are due, and return how many.
@@ -267,8 +250,8 @@ class DelayQueues:
             for entry in entries:
                 due = min([entry.tag_code, *(due for offset, due in due_after_falls if offset > entry.queue_offset)])
                 if due > now and not is_ahead(entry.store_time, now):
-                    # The queue is in order of due times, so no later entry is due before this one.
-                    self._next_due[queue_id] = due
+                    # Without falls of the date the queue is in order of due times: no later entry is due before.
+                    self._next_due[queue_id] = 0 if self.times.falls else due
                     break
                 if done and entry.size > self._left_bytes:
                     break
@@ -305,111 +288,3 @@ class DelayQueues:
             return None if data is None else record.decode(data)
         except (StoreDamaged, RecordInvalid):
             return None
-
-
-class Timers:
-    """Messages for a time of the producer's choice: TIMER_DELIVER_MS, TIMER_DELAY_SEC, TIMER_DELAY_MS.
-
-    Args:
-        store: Store in which they wait.
-        group_commit: Commit that includes the deliveries.
-        deferred: Moves them to their waiting queue and to their destination.
-        clock: Clock from which a delay counts.
-        max_ms: Maximum delay.
-
-    Attributes:
-        bytes: Bytes of the table's records that were added since the start and still wait.
-        undeliverable: Messages dropped because they were damaged, or their topic no longer existed when they were due.
-    """
-
-    def __init__(
-        self, store: MessageStore, group_commit: GroupCommit, deferred: DeferredDelivery, clock: Clock, max_ms: int
-    ) -> None:
-        self._store = store
-        self._group_commit = group_commit
-        self._deferred = deferred
-        self._clock = clock
-        self._max_ms = max_ms
-        self._next_due: float = 0
-        self._delivering = False
-        self._paused_until = 0
-        self.bytes = 0
-        self.undeliverable = 0
-
-    def due_of(self, pairs: dict[str, str]) -> int:
-        """Return when a message is due in milliseconds since the epoch, 0 if it has no time or one that has passed.
-
-        Raises:
-            MessageIllegal: The time is not a number, or the delay is too long.
-        """
-        name = next((name for name in properties.TIMER_KEYS if name in pairs), None)
-        if name is None:
-            return 0
-        text = pairs[name]
-        if not (text.isascii() and text.isdecimal() and len(text) < 19):
-            raise MessageIllegal(f"the property {name} is `{text}`; it must be a whole number")
-
-        now = self._clock.now_ms()
-        value = int(text)
-        due = (
-            value
-            if name == properties.TIMER_DELIVER_MS
-            else now + value * (1000 if name == properties.TIMER_DELAY_SEC else 1)
-        )
-        if due - now > self._max_ms:
-            raise MessageIllegal(
-                f"timer message illegal, the delay time should not be bigger than the max delay {self._max_ms}ms"
-            )
-        return due if due > now else 0
-
-    def hold(self, message: Record, pairs: dict[str, str], due: int) -> None:
-        """Defer a message until its time. `schedule` must follow once it is staged."""
-        self._deferred.defer(message, pairs, names.TIMER_TOPIC, 0)
-        pairs[properties.TIMER_OUT_MS] = str(due)
-
-    def schedule(self, message: Record, due: int) -> None:
-        """Stage the delivery of a message that has been staged."""
-        key = due.to_bytes(_TIME_BYTES, "big") + message.physical_offset.to_bytes(8, "big")
-        data = record.encode(message)
-        self._store.stage_value(Table.TIMERS, key, data)
-
-        def stored() -> None:
-            self.bytes += len(data)
-            self._next_due = min(self._next_due, due)
-
-        self._group_commit.after(stored)
-
-    def deliver(self, now: int) -> int:
-        """Stage a bounded number of the messages that are due, and return how many."""
-        monotonic = self._clock.monotonic_ms()
-        if now < self._next_due or monotonic < self._paused_until or self._delivering:
-            return 0
-        end = (now + 1).to_bytes(_TIME_BYTES, "big")
-        waiting = self._store.values(Table.TIMERS, below=end, limit=MAX_PER_TICK, max_bytes=MAX_BYTES_PER_TICK)
-        if not waiting:
-            first = self._store.values(Table.TIMERS, limit=1)
-            self._next_due = int.from_bytes(first[0][0][:_TIME_BYTES], "big") if first else math.inf
-            return 0
-
-        # Staged removals are still visible: no more messages may be taken from the table before the commit.
-        self._paused_until = monotonic + sum([len(data) for _, data in waiting]) // BYTES_PER_MS
-        self._delivering = True
-        self._group_commit.after(self._delivered)
-        self._group_commit.undo(self._delivered)
-        for key, data in waiting:
-            if not self._deliver_record(data):
-                self.undeliverable += 1
-            self._store.stage_removal(Table.TIMERS, key)
-            self.bytes = max(0, self.bytes - len(data))
-        return len(waiting)
-
-    def _deliver_record(self, data: bytes) -> bool:
-        """Stage a message at its destination; return False if it is damaged, so that it does not delay all others."""
-        try:
-            message = record.decode(data)
-        except RecordInvalid:
-            return False
-        return self._deferred.deliver(message)
-
-    def _delivered(self) -> None:
-        self._delivering = False

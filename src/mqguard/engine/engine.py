@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mqguard.engine.batch_send import BatchSend
-from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues, Timers, parse_levels
+from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues, parse_levels
 from mqguard.engine.discarded_transactions import DiscardedTransactions
 from mqguard.engine.errors import NoSuchMessage, StoreDown
 from mqguard.engine.fetch import Fetcher, FetchResult
@@ -28,6 +28,7 @@ from mqguard.engine.retry import Retries
 from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.store_clock import StoreClock
+from mqguard.engine.timers import Timers
 from mqguard.engine.topics import Topics
 from mqguard.engine.transactions import PendingTransaction, Transactions
 from mqguard.model.process import Clock
@@ -87,7 +88,7 @@ class Engine:
         self._log = MessageLog(store, self.group_commit, times, clock, settings)
         deferred = DeferredDelivery(self._log, self.topics)
         self.delays = DelayQueues(store, deferred, self.offsets, times, clock, parse_levels(settings.delay_levels))
-        self.timers = Timers(store, self.group_commit, deferred, clock, settings.timer_max_seconds * 1000)
+        self.timers = Timers(store, self.group_commit, deferred, clock, times, settings)
         self.transactions = Transactions(store, self.group_commit, self._log, deferred, settings, clock)
         self.discarded = DiscardedTransactions(store, self.group_commit, self._log, self.transactions)
         self._sender = Sender(
@@ -215,6 +216,28 @@ class Engine:
         if message is None:
             raise NoSuchMessage(f"look message by offset failed, {physical_offset}")
         self.discarded.resume(physical_offset, message)
+
+    def recall(self, topic: str, unique_id: str, due: int) -> bool:
+        """Stage the recall of a message for a time; return False if the time is not one for which a message may wait.
+
+        As in Apache's broker, the result does not depend on the message: it may be unknown, delivered or recalled. So
+        it tells a client nothing about messages of others.
+
+        Args:
+            topic: Topic of the message.
+            unique_id: Unique id of the message.
+            due: Time of its delivery, in milliseconds since the epoch.
+
+        Raises:
+            StoreDown: The store cannot be read now.
+        """
+        if not self.timers.is_possible(due):
+            return False
+        try:
+            self.timers.recall(topic, unique_id, due)
+        except StoreFailed as error:
+            raise StoreDown(str(error)) from error
+        return True
 
     def fetch(
         self,

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from mqguard.engine.deferred_delivery import DelayQueues, Timers
+from mqguard.engine.deferred_delivery import DelayQueues
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.pop_redelivery import Redelivery
 from mqguard.engine.retention import Eviction, Retention
 from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.timers import Timers
 from mqguard.model.process import Clock
 from mqguard.model.record import RecordInvalid
 from mqguard.store.errors import StoreFailed

@@ -70,12 +70,14 @@ class SendResult(msgspec.Struct, gc=False):
         queue_id: Queue of the message.
         queue_offset: Offset in the queue; for a batch, that of its first message.
         unique_id: UNIQ_KEY of the message; for a batch, those of all messages joined by commas.
+        due: Time at which a message for a time will be delivered, 0 for any other.
     """
 
     message_id: str
     queue_id: int
     queue_offset: int
     unique_id: str
+    due: int = 0
 
 
 class SendBack(msgspec.Struct, gc=False):

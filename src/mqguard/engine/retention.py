@@ -14,10 +14,11 @@ sums, so no entry is read for it.
 
 import collections
 
-from mqguard.engine.deferred_delivery import DelayQueues, Timers
+from mqguard.engine.deferred_delivery import DelayQueues
 from mqguard.engine.sender import WAITING_SHARE, Sender
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.store_clock import first_at
+from mqguard.engine.timers import Timers
 from mqguard.model import names
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue

@@ -1,6 +1,6 @@
 """Sending messages: all checks that Apache's broker makes, then a place in a queue."""
 
-from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues, Timers
+from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues
 from mqguard.engine.errors import (
     MessageIllegal,
     NoSuchGroup,
@@ -15,6 +15,7 @@ from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog, key_hashes, record_of
 from mqguard.engine.messages import RequestOrigin, SendRequest, SendResult
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.timers import Timers
 from mqguard.engine.topics import Topics
 from mqguard.engine.transactions import Transactions
 from mqguard.model import names, properties
@@ -48,10 +49,12 @@ _NOT_FROM_CLIENTS = _ORIGINS - {properties.RETRY_TOPIC, properties.ORIGIN_MESSAG
 """
 
 _BROKER_ONLY = _OURS | _ORIGINS
-_SPECIAL = _BROKER_ONLY | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
+_DELAYS = frozenset({properties.DELAY, *properties.TIMER_KEYS})
+_SPECIAL = _BROKER_ONLY | _DELAYS | {properties.TRAN_MSG, properties.PRIORITY}
 """Properties of messages that take the slower path of `_send_special`."""
 WAITING_SHARE = 4
 """Messages that wait for their delivery may use a quarter of `max_bytes`; a topic below an even share may use more."""
+_MAX_PRIORITY_DIGITS = 10
 _SPECIAL_BITS = TRANSACTION_MASK | INNER_BATCH | NEED_UNWRAP
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
@@ -248,6 +251,8 @@ class Sender:
         if topic.startswith(names.RETRY_PREFIX) and self._is_exhausted(request):
             topic, queue_id, text = self._dead_letter(topic, pairs), 0, None
 
+        if properties.PRIORITY in pairs:
+            text, queue_id = None, self._by_priority(topic, queue_id, pairs)
         message = record_of(request, topic, queue_id)
         check_kind(pairs, request.sys_flag)
         if _is_half(pairs, request):
@@ -307,10 +312,33 @@ class Sender:
         hashes = () if waits else key_hashes(topic, unique_id, pairs.get(properties.KEYS))
         self._log.append(message, tag_code, hashes)
         if due:
-            self._timers.schedule(message, due)
+            self._timers.schedule(message, pairs, due, unique_id)
+        # The queue of the answer is that of the destination, as in Apache's broker.
         return SendResult(
-            self._log.message_id(message.physical_offset), message.queue_id, message.queue_offset, unique_id
+            self._log.message_id(message.physical_offset),
+            queue_id if waits else message.queue_id,
+            message.queue_offset,
+            unique_id,
+            due,
         )
+
+    def _by_priority(self, topic: str, queue_id: int, pairs: dict[str, str]) -> int:
+        """Return the queue of a message with a priority: as in Apache's broker, the priority is the queue's number.
+
+        Messages of other kinds lose the property: parts of transactions, ordered and delayed ones.
+        """
+        if (
+            pairs.get(properties.TRAN_MSG) == "true"
+            or properties.SHARDING_KEY in pairs
+            or not _DELAYS.isdisjoint(pairs)
+        ):
+            del pairs[properties.PRIORITY]
+            return queue_id
+        text = pairs[properties.PRIORITY]
+        config = self._topics.get(topic)
+        if config is None or not (text.isascii() and text.isdecimal() and len(text) < _MAX_PRIORITY_DIGITS):
+            return queue_id
+        return max(0, min(int(text), config.write_queues - 1))
 
     def prepare_part(self, request: SendRequest, data: bytes) -> tuple[bytes, int, tuple[int, ...], str]:
         """Check the properties of one message of a batch, and complete them.

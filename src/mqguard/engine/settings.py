@@ -36,7 +36,9 @@ class EngineSettings:
             (`popInflightMessageThreshold`).
         sync_flush: True if a commit waits for the disk (`flushDiskType` is `SYNC_FLUSH`).
         delay_levels: Delays of the levels (`messageDelayLevel`).
-        timer_max_seconds: Maximum delay of a message for a time (Apache: `timerMaxDelaySec`; no option sets it).
+        timer_max_seconds: Maximum delay of a message for a time (`timerMaxDelaySec`).
+        timer_precision_ms: Unit to which the due time of such a message is rounded up (`timerPrecisionMs`).
+        recall: True if messages for a time can be recalled (`recallMessageEnable`).
         reserved_hours: Age in hours at which messages are deleted (`fileReservedTime`); 0 keeps them.
         max_bytes: Maximum bytes of all messages (`maxStoreBytes`). Beyond it the oldest messages of the largest topic
             are deleted; 0 sets no limit.
@@ -74,6 +76,8 @@ class EngineSettings:
     sync_flush: bool = False
     delay_levels: str = DELAY_LEVELS
     timer_max_seconds: int = 3 * 24 * 3600
+    timer_precision_ms: int = 1
+    recall: bool = True
     reserved_hours: int = 72
     max_bytes: int = 0
     trace_topic: str = TRACE_TOPIC

@@ -199,12 +199,18 @@ class MemoryMessageStore:
         return self._tables[table].get(key)
 
     def values(
-        self, table: Table, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
+        self,
+        table: Table,
+        *,
+        start: bytes = b"",
+        below: bytes | None = None,
+        limit: int | None = None,
+        max_bytes: int | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """See `MessageStore`."""
         self._check_open()
         kept = sorted(self._tables[table].items())
-        found = [(key, value) for key, value in kept if below is None or key < below][:limit]
+        found = [(key, value) for key, value in kept if start <= key and (below is None or key < below)][:limit]
         if max_bytes is None:
             return found
         sizes = itertools.accumulate(len(value) for _, value in found)

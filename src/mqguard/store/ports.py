@@ -22,6 +22,7 @@ class Table(enum.Enum):
     TIMERS = b"w"
     POP_QUEUES = b"p"
     IN_FLIGHT = b"i"
+    TIMER_IDS = b"u"
     FALLS = b"f"
     TRANSACTIONS = b"x"
     HALF_MESSAGES = b"h"
@@ -224,12 +225,19 @@ class MessageStore(Protocol):
         ...
 
     def values(
-        self, table: Table, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
+        self,
+        table: Table,
+        *,
+        start: bytes = b"",
+        below: bytes | None = None,
+        limit: int | None = None,
+        max_bytes: int | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """Return the committed keys and values of a small table in order of their keys.
 
         Args:
             table: The table.
+            start: First key. The store does not look at the keys before it, not even at removed ones.
             below: End of the keys; None for all.
             limit: Maximum number of values.
             max_bytes: Maximum bytes of values together; the first one is returned in any case.

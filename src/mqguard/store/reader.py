@@ -201,14 +201,20 @@ class Reader:
         return found
 
     def metas(
-        self, prefix: bytes, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
+        self,
+        prefix: bytes,
+        *,
+        start: bytes = b"",
+        below: bytes | None = None,
+        limit: int | None = None,
+        max_bytes: int | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """Return whole keys and values of the small tables under a prefix."""
         end = None if below is None else prefix + below
         size = 0
         found: list[tuple[bytes, bytes]] = []
         try:
-            for key, value in _walk(self._meta, prefix):
+            for key, value in _walk(self._meta, prefix + start):
                 if not key.startswith(prefix) or (end is not None and key >= end) or len(found) == limit:
                     break
                 size += len(value)
@@ -224,10 +230,10 @@ class Reader:
         return self.next_record(0) is None and not self.metas(b"", limit=1)
 
     def values(
-        self, table: Table, below: bytes | None, limit: int | None, max_bytes: int | None = None
+        self, table: Table, start: bytes, below: bytes | None, limit: int | None, max_bytes: int | None = None
     ) -> list[tuple[bytes, bytes]]:
         """Return keys and values of one table."""
-        found = self.metas(table.value, below=below, limit=limit, max_bytes=max_bytes)
+        found = self.metas(table.value, start=start, below=below, limit=limit, max_bytes=max_bytes)
         return [(key[1:], value) for key, value in found]
 
     def _run(self, run: Sequence[QueueEntry]) -> list[bytes]:

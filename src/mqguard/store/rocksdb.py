@@ -260,10 +260,16 @@ class RocksMessageStore:
         return self._reader.meta(table.value + key)
 
     def values(
-        self, table: Table, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
+        self,
+        table: Table,
+        *,
+        start: bytes = b"",
+        below: bytes | None = None,
+        limit: int | None = None,
+        max_bytes: int | None = None,
     ) -> list[tuple[bytes, bytes]]:
         """See `MessageStore`."""
-        return self._reader.values(table, below, limit, max_bytes)
+        return self._reader.values(table, start, below, limit, max_bytes)
 
     def space(self) -> Space:
         """See `MessageStore`."""

@@ -207,6 +207,9 @@ class MessageStoreContract:
         store.commit(sync=False)
         assert store.values(Table.OFFSETS) == [(b"a", b"2a"), (b"ab", b"1ab"), (b"b", b"1b")]
         assert store.values(Table.OFFSETS, below=b"ab") == [(b"a", b"2a")]
+        assert store.values(Table.OFFSETS, start=b"ab") == [(b"ab", b"1ab"), (b"b", b"1b")]
+        assert store.values(Table.OFFSETS, start=b"a\0", below=b"b", limit=9) == [(b"ab", b"1ab")]
+        assert store.values(Table.OFFSETS, start=b"c") == []
         assert store.values(Table.OFFSETS, max_bytes=1) == [(b"a", b"2a")]
         assert store.values(Table.OFFSETS, max_bytes=5) == [(b"a", b"2a"), (b"ab", b"1ab")]
         assert store.values(Table.OFFSETS, limit=2) == [(b"a", b"2a"), (b"ab", b"1ab")]

@@ -292,7 +292,7 @@ class TestRetryTopics:
         assert stored.reconsume_times == times
         assert pairs_of(stored)["RETRY_TOPIC"] == "orders"
         assert ("DELAY" in pairs_of(stored)) is not dead
-        assert sent.queue_id == (0 if dead else 2)
+        assert sent.queue_id == (0 if dead else 1)
 
     def test_a_message_sent_back_by_a_group_that_consumes_in_order_is_a_dead_letter(self, engine):
         send(engine, topic="%RETRY%g", pairs={"DELAY": "3"}, reconsume_times=1, in_order=True)

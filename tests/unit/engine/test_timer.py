@@ -8,7 +8,7 @@ from mqguard.engine.errors import MessageIllegal
 from mqguard.engine.messages import SendBack
 from mqguard.model import properties
 from mqguard.model.record import BatchMessage, encode_batch
-from mqguard.model.topic import SubscriptionGroupConfig
+from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
@@ -39,12 +39,19 @@ def test_a_message_is_delivered_at_its_time(engine, clock, pairs, ms):
     ticked(engine, clock, 110)
     (found,) = read(engine, queue_id=3)
     assert found.body == b"later"
-    assert pairs_of(found).keys() == {"TAGS", "UNIQ_KEY", "MSG_REGION", "TRACE_ON", "CLUSTER"}
+    due = {"TIMER_OUT_MS": str(START_MS + ms), "REAL_TOPIC": "orders", "REAL_QID": "3"}
+    assert pairs_of(found).items() >= {**pairs, **due, "TAGS": "T", "UNIQ_KEY": "U"}.items()
     assert len(engine.query("orders", "U", 5, 0, 1 << 60, unique=True)) == 1
 
 
 @pytest.mark.parametrize(
-    "pairs", [{"TIMER_DELAY_SEC": "0"}, {"TIMER_DELIVER_MS": str(START_MS)}, {"TIMER_DELIVER_MS": "1"}]
+    "pairs",
+    [
+        {"TIMER_DELAY_SEC": "0"},
+        {"TIMER_DELAY_MS": "-5"},
+        {"TIMER_DELIVER_MS": str(START_MS)},
+        {"TIMER_DELIVER_MS": "1"},
+    ],
 )
 def test_a_message_for_a_past_time_is_delivered_at_once(engine, pairs):
     send(engine, pairs=pairs)
@@ -55,7 +62,9 @@ def test_a_message_for_a_past_time_is_delivered_at_once(engine, pairs):
     ("pairs", "words"),
     [
         ({"TIMER_DELAY_SEC": "soon"}, "must be a whole number"),
-        ({"TIMER_DELAY_MS": "-5"}, "must be a whole number"),
+        ({"TIMER_DELAY_MS": "1e3"}, "must be a whole number"),
+        ({"TIMER_DELAY_MS": "٣"}, "must be a whole number"),
+        ({"TIMER_DELIVER_MS": str(START_MS), "TIMER_DEL_UNIQKEY": "U"}, "bigger than the current time"),
         ({"TIMER_DELIVER_MS": "9" * 30}, "must be a whole number"),
         ({"TIMER_DELAY_SEC": "259201"}, "should not be bigger than the max delay 259200000ms"),
         ({"TIMER_DELIVER_MS": str(START_MS + DAYS_3 + 1)}, "max delay"),
@@ -69,14 +78,31 @@ def test_illegal_times_are_rejected(engine, pairs, words):
 def test_a_delay_level_wins_over_a_time(engine, clock):
     send(engine, pairs={"DELAY": "1", "TIMER_DELAY_SEC": "100"})
     ticked(engine, clock, 1_100)
-    (found,) = read(engine)
-    assert "TIMER_DELAY_SEC" not in pairs_of(found)
+    assert len(read(engine)) == 1
 
 
 def test_a_delay_wins_over_a_time(engine, clock):
     send(engine, pairs={"TIMER_DELIVER_MS": str(clock.now + 60_000), "TIMER_DELAY_SEC": "1"})
     ticked(engine, clock, 1_100)
     assert len(read(engine)) == 1
+
+
+def test_a_copy_of_a_delivered_message_is_not_delayed_again(engine, clock):
+    send(engine, pairs={"TIMER_DELAY_SEC": "1"})
+    ticked(engine, clock, 1_100)
+    send(engine, pairs=pairs_of(read(engine)[0]), queue_id=1)
+    assert len(read(engine, queue_id=1)) == 1
+
+
+def test_a_time_is_rounded_up_to_the_precision(store, clock):
+    engine = make_engine(store, clock, timer_precision_ms=1_000)
+    clock.now += 300
+    sent = send(engine, pairs={"TIMER_DELAY_MS": "1500"})
+    assert sent.due == START_MS + 2_000
+    ticked(engine, clock, 1_650)
+    assert engine.max_offset("orders", 0) == 0
+    ticked(engine, clock, 50)
+    assert engine.max_offset("orders", 0) == 1
 
 
 def test_messages_are_delivered_in_order_of_their_times(engine, clock):
@@ -205,3 +231,170 @@ def test_a_dead_letter_does_not_wait(engine):
     engine.groups.put(SubscriptionGroupConfig("g", retry_max_times=1))
     send(engine, topic="%RETRY%g", pairs={"TIMER_DELAY_SEC": "9", "DELAY": "3"}, reconsume_times=5)
     assert len(read(engine, "%DLQ%g")) == 1
+
+
+def delayed(engine, unique_id="U", seconds=9, topic="orders", **pairs):
+    return send(engine, topic=topic, pairs={"TIMER_DELAY_SEC": str(seconds), "UNIQ_KEY": unique_id, **pairs}).due
+
+
+def recalled(engine, unique_id, due, topic="orders"):
+    possible = engine.recall(topic, unique_id, due)
+    assert engine.group_commit.commit()
+    return possible
+
+
+def test_a_recalled_message_is_not_delivered(engine, store, clock):
+    due = delayed(engine)
+    delayed(engine, "V")
+    assert recalled(engine, "U", due)
+    ticked(engine, clock, 10_000)
+    assert [pairs_of(one)["UNIQ_KEY"] for one in read(engine)] == ["V"]
+    assert engine.timers.recalled == 1
+    assert engine.timers.bytes == 0
+    assert store.values(Table.TIMERS) == store.values(Table.TIMER_IDS) == []
+
+
+def test_a_recall_survives_a_restart(store, clock):
+    due = delayed(make_engine(store, clock))
+    assert recalled(make_engine(store, clock), "U", due)
+    again = make_engine(store, clock)
+    ticked(again, clock, 10_000)
+    assert again.max_offset("orders", 0) == 0
+
+
+def test_a_recall_reaches_only_a_message_of_its_topic_id_and_time(engine, clock):
+    due = delayed(engine)
+    delayed(engine, topic="others")
+    for unique_id, time, topic in (("U", due, "others2"), ("W", due, "orders"), ("U", due + 1_001, "orders")):
+        assert recalled(engine, unique_id, time, topic)
+    assert recalled(engine, "U", due - 1_000, "others")
+    ticked(engine, clock, 10_000)
+    assert (engine.max_offset("orders", 0), engine.max_offset("others", 0)) == (1, 0)
+
+
+def test_a_recall_of_a_message_that_is_due_is_too_late(engine, clock):
+    due = delayed(engine)
+    clock.now = due
+    assert not recalled(engine, "U", due)
+    assert not recalled(engine, "U", clock.now + DAYS_3 + 2)
+    ticked(engine, clock, 50)
+    assert engine.max_offset("orders", 0) == 1
+
+
+def test_a_recall_and_a_delivery_in_one_iteration_exclude_each_other(engine, clock):
+    due = delayed(engine)
+    clock.now = due - 1
+    engine.recall("orders", "U", due)
+    clock.now = due
+    engine.tick()
+    engine.group_commit.commit()
+    ticked(engine, clock, 1_000)
+    assert engine.max_offset("orders", 0) == 0
+
+
+def test_a_recall_that_is_not_committed_does_nothing(clock):
+    store = MemoryMessageStore()
+    engine = make_engine(store, clock)
+    due = delayed(engine)
+    engine.recall("orders", "U", due)
+    store.failure = "broken"
+    assert not engine.group_commit.commit()
+    store.failure = None
+    ticked(engine, clock, 11_000)
+    assert engine.max_offset("orders", 0) == 1
+
+
+@pytest.mark.parametrize("target", ["U", "orders+U"])
+def test_a_message_can_recall_another_one_for_the_same_time(engine, clock, target):
+    due = delayed(engine)
+    send(engine, b"0", pairs={"TIMER_DELIVER_MS": str(due), "TIMER_DEL_UNIQKEY": target, "UNIQ_KEY": "D"})
+    ticked(engine, clock, 10_000)
+    assert engine.max_offset("orders", 0) == 0
+
+
+def test_a_message_is_recalled_in_the_iteration_that_stores_it(engine, clock):
+    pairs = {"TIMER_DELAY_SEC": "9", "UNIQ_KEY": "U"}
+    due = engine.send(message(pairs=pairs)).due
+    engine.send(message(pairs={"TIMER_DELIVER_MS": str(due), "TIMER_DEL_UNIQKEY": "U"}))
+    engine.group_commit.commit()
+    ticked(engine, clock, 10_000)
+    assert engine.max_offset("orders", 0) == 0
+    assert engine.timers.bytes == 0
+
+
+def test_delivered_messages_leave_nothing(engine, store, clock):
+    for number in range(3):
+        delayed(engine, str(number), seconds=number + 1)
+    ticked(engine, clock, 4_000)
+    assert engine.max_offset("orders", 0) == 3
+    assert store.values(Table.TIMERS) == store.values(Table.TIMER_IDS) == []
+
+
+def test_a_sooner_message_is_delivered_after_the_date_was_set_back(engine, clock):
+    """Entries before the last one delivered are skipped by the search, unless a new one has its place there."""
+    delayed(engine, seconds=1)
+    ticked(engine, clock, 1_100)
+    clock.jump(-3_600_000)
+    delayed(engine, "V", seconds=2)
+    ticked(engine, clock, 2_100)
+    assert engine.max_offset("orders", 0) == 2
+
+
+@pytest.mark.parametrize(
+    ("pairs", "queue_id", "kept"),
+    [
+        ({}, 2, "2"),
+        ({"_SYS_MSG_PRIORITY_": "99"}, 3, "99"),
+        ({"_SYS_MSG_PRIORITY_": "-1"}, 1, "-1"),
+        ({"_SYS_MSG_PRIORITY_": "x"}, 1, "x"),
+        ({"__SHARDINGKEY": "k"}, 1, None),
+        ({"DELAY": "0"}, 1, None),
+        ({"TIMER_DELAY_SEC": "0"}, 1, None),
+    ],
+)
+def test_a_priority_is_the_queue_of_a_message(store, clock, pairs, queue_id, kept):
+    """The expected values are those of Apache's broker 5.5.0."""
+    engine = make_engine(store, clock)
+    engine.topics.put(TopicConfig("orders", 4, 4))
+    sent = send(engine, pairs={"_SYS_MSG_PRIORITY_": "2", **pairs}, queue_id=1)
+    assert sent.queue_id == queue_id
+    (found,) = read(engine, queue_id=queue_id)
+    assert pairs_of(found).get("_SYS_MSG_PRIORITY_") == kept
+
+
+def test_a_delay_begins_again_after_the_date_was_set_back(store, clock):
+    engine = make_engine(store, clock)
+    send(engine, topic="orders", queue_id=1)
+    clock.jump(3_600_000)
+    late = delayed(engine, seconds=5)
+    for number in range(1_100):
+        engine.send(message(pairs={"TIMER_DELAY_SEC": "60", "UNIQ_KEY": str(number)}))
+    fixed = clock.now + 10_000
+    send(engine, b"fixed", pairs={"TIMER_DELIVER_MS": str(fixed)})
+    ticked(engine, clock, 1_000)
+    clock.jump(-3_600_000)
+    ticked(engine, clock, 4_900)
+    assert engine.max_offset("orders", 0) == 0
+    ticked(engine, clock, 300)
+    assert engine.max_offset("orders", 0) == 1
+    assert recalled(engine, "7", late + 55_000)
+    ticked(engine, clock, 60_000)
+    assert engine.max_offset("orders", 0) == 1_100
+    ticked(engine, clock, 11_000)
+    assert engine.max_offset("orders", 0) == 1_100
+    clock.now = fixed
+    ticked(engine, clock, 100)
+    assert engine.max_offset("orders", 0) == 1_101
+    assert store.values(Table.TIMERS) == store.values(Table.TIMER_IDS) == []
+
+
+def test_a_delay_begins_again_after_a_restart_with_an_earlier_date(store, clock):
+    clock.jump(3_600_000)
+    engine = make_engine(store, clock)
+    delayed(engine, seconds=5)
+    clock.jump(-3_600_000)
+    engine = make_engine(store, clock)
+    send(engine, queue_id=1)
+    engine = make_engine(store, clock)
+    ticked(engine, clock, 5_200)
+    assert engine.max_offset("orders", 0) == 1

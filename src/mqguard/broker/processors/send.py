@@ -1,7 +1,8 @@
-"""Sends of single messages and batches (10, 310, 320)."""
+"""Sends of single messages and batches (10, 310, 320), and the recall of messages that wait for a time (370)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from mqguard.auth.policy import Action
@@ -14,15 +15,18 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchTopic
 from mqguard.engine.messages import SendRequest, SendResult
 from mqguard.guard.errors import Refused
-from mqguard.model import names, properties
+from mqguard.model import names, properties, recall_handle
 from mqguard.model.process import Clock
+from mqguard.model.recall_handle import RecallHandle, RecallHandleInvalid
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.send import SendAnswerTemplate, read_send
+from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.send import RecallHeader, SendAnswerTemplate, read_send
 
 _BATCH = int(RequestCode.SEND_BATCH_MESSAGE)
 FIRST_SLICE_S: Final = 0.001
 """Seconds after which the rest of a batch is stored in later iterations of the event loop."""
+_MAX_DIGITS = 18
 
 
 class SendProcessor:
@@ -97,6 +101,8 @@ class SendProcessor:
             self._permit_creation(request, message, exc)
             sent = self._send(message, request.access)
         frame = self._frame(command.opaque, sent.message_id, sent.queue_id, sent.queue_offset, sent.unique_id)
+        if sent.due and names.owner_of(message.topic) is None:
+            return self._reply(sent, self._recall_handle(message.topic, sent))
         if not frame:
             return self._reply(sent)
         return Reply(stored=True, frame=frame)
@@ -120,12 +126,17 @@ class SendProcessor:
         self._engine.group_commit.after(lambda: self._statistics.batch_sent(topic, sent.queue_id, count))
         return self._reply(sent)
 
-    def _reply(self, sent: SendResult) -> Reply:
+    def _recall_handle(self, topic: str, sent: SendResult) -> dict[str, str]:
+        handle = RecallHandle(topic, self._engine.settings.broker, str(sent.due), sent.unique_id)
+        return {"recallHandle": recall_handle.encode(handle)}
+
+    def _reply(self, sent: SendResult, more: Mapping[str, str] = MappingProxyType({})) -> Reply:
         ext = {
             "msgId": sent.message_id,
             "queueId": str(sent.queue_id),
             "queueOffset": str(sent.queue_offset),
             "transactionId": sent.unique_id,
+            **more,
             **self._trace_fields,
         }
         return Reply(0, ext, b"", None, stored=True)
@@ -158,3 +169,45 @@ class SendProcessor:
             ) from None
         message.may_create = True
         message.creator = request.access.creator
+
+
+class RecallProcessor:
+    """Handler that recalls messages which wait for a time.
+
+    The guard has admitted the request by its topic. The engine recalls only messages of this topic, so a handle that a
+    client invents reaches no message of another.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def handlers(self) -> dict[int, Handler]:
+        """Return the handlers by request code."""
+        return {RequestCode.RECALL_MESSAGE: self.recall}
+
+    def recall(self, request: Request) -> Reply:
+        """Recall a message; the answer is the same for one that is unknown, delivered or recalled already."""
+        settings = self._engine.settings
+        if not settings.recall:
+            raise RequestRefused(ResponseCode.NO_PERMISSION, "recall failed, operation is forbidden")
+        header = read(request.command.ext, RecallHeader)
+        if self._engine.topics.get(header.topic) is None:
+            raise RequestRefused(ResponseCode.TOPIC_NOT_EXIST, f"recall failed, the topic[{header.topic}] not exist")
+        try:
+            handle = recall_handle.decode(header.recall_handle)
+        except RecallHandleInvalid as exc:
+            raise RequestRefused(ResponseCode.ILLEGAL_OPERATION, str(exc)) from None
+        # Messages in retry topics have no handle: their topic needs a right on a group only.
+        if handle.topic != header.topic or names.owner_of(handle.topic) is not None:
+            raise RequestRefused(ResponseCode.ILLEGAL_OPERATION, "recall failed, topic not match")
+        if handle.broker != settings.broker:
+            raise RequestRefused(ResponseCode.ILLEGAL_OPERATION, "recall failed, broker service not available")
+        due = (
+            int(handle.time)
+            if handle.time.isascii() and handle.time.isdecimal() and len(handle.time) <= _MAX_DIGITS
+            else -1
+        )
+        if not self._engine.recall(handle.topic, handle.unique_id, due):
+            raise RequestRefused(ResponseCode.ILLEGAL_OPERATION, "recall failed, timestamp invalid")
+        ext = {"msgId": handle.unique_id, properties.MSG_REGION: settings.region}
+        return Reply(0, ext, b"", None, stored=True)

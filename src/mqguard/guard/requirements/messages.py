@@ -210,7 +210,13 @@ ROWS: dict[int, Requirement] = {
         apache_difference="Apache never compares the topic named with the message, and accepts any stored message",
     ),
     RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: internal("broker → producer", _BROKER_DIFFERENCE),
-    RequestCode.RECALL_MESSAGE: Requirement(named=(topic(PUB),)),
+    RequestCode.RECALL_MESSAGE: Requirement(
+        named=(topic(PUB),),
+        apache_difference=(
+            "Apache finds the message by its unique id alone, so that a recall can remove one of another topic; here "
+            "it must be one of the topic named, and not in a retry topic"
+        ),
+    ),
     RequestCode.CONSUME_MESSAGE_DIRECTLY: Requirement(
         named=(group(SUB, "consumerGroup"), topic(SUB, absent=WhenAbsent.TOUCHED)),
         retry_group_field="consumerGroup",
