@@ -221,7 +221,7 @@ class Engine:
         """Stage the recall of a message for a time; return False if the time is not one for which a message may wait.
 
         As in Apache's broker, the result does not depend on the message: it may be unknown, delivered or recalled. So
-        it tells a client nothing about messages of others.
+        a client learns nothing about messages of others.
 
         Args:
             topic: Topic of the message.

@@ -1,7 +1,7 @@
 """Messages for a time of the producer's choice: TIMER_DELIVER_MS, TIMER_DELAY_SEC, TIMER_DELAY_MS, and their recall.
 
 Such a message is stored in `rmq_sys_wheel_timer`, which gives it its id. It is stored a second time in a small table in
-order of due times, so that its delivery and the deletion of old messages do not depend on each other. Another table
+order of due times. So its delivery and the deletion of old messages do not depend on each other. Another table
 finds it by topic and unique id, for a recall. The commit that stores the delivered message removes both entries.
 
 The due time is a date. If the date is set back, messages with a delay that were sent before have a due time of the

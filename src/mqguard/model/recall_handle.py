@@ -1,7 +1,7 @@
 """Handle of a message for a time, by which its producer recalls it (Apache: `RecallMessageHandle`).
 
 The text is URL-safe base64 of `v1 TOPIC BROKER TIME UNIQUE_ID`, with blanks between the parts. A client can make any
-handle, so a handle proves nothing: the broker looks the message up.
+handle, so the broker always looks for the message itself.
 """
 
 import base64

@@ -29,6 +29,8 @@ public final class Driver {
             case "litePull": LitePull.receive(step, answer); break;
             case "pull": consumers.pull(step, answer); break;
             case "sqlPull": SqlPull.pull(step, answer); break;
+            case "sendTimed": Timers.send(producers.producer(step), step, answer); break;
+            case "recall": Timers.recall(producers.producer(step), step, answer); break;
             case "request": replies.request(step, answer); break;
             case "respond": replies.respond(step); break;
             case "responded": replies.responded(step, answer); break;

@@ -18,7 +18,7 @@ import org.apache.rocketmq.common.message.MessageQueue;
 final class Producers {
     private final Map<String, DefaultMQProducer> open = new HashMap<>();
 
-    private DefaultMQProducer producer(Step step) throws Exception {
+    DefaultMQProducer producer(Step step) throws Exception {
         String group = step.get("group", "interop_producer");
         String key = String.join("|", step.get("namesrv"), step.get("user", ""), step.get("secret", ""), group, step.get("tls", ""));
         DefaultMQProducer producer = open.get(key);
