@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 TOPIC, GROUP, QUEUES, ROUNDS = "delays", "delays_group", 4, 4
 IN_FLIGHT = 16
 DELAYS_MS = (50, 300, 1_500, 15_000)
-"""Delays of the messages in turn; only those with the last one are recalled, so that a slow machine is not too late."""
+"""Delays of the messages. Only those with the last one are recalled, so that a slow machine is not too late."""
 
 
 @dataclasses.dataclass
