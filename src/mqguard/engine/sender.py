@@ -291,7 +291,7 @@ class Sender:
 
     def _store(self, message: Record, pairs: dict[str, str], text: str | None) -> SendResult:
         """Stage a message at its destination, or where it waits if its properties delay it."""
-        topic = message.topic
+        topic, queue_id = message.topic, message.queue_id
         level = self._delays.level_of(pairs)
         due = 0 if level else self._timers.due_of(pairs)
         if (level or due) and topic in self._trace_topics:
@@ -316,7 +316,7 @@ class Sender:
         # The queue of the answer is that of the destination, as in Apache's broker.
         return SendResult(
             self._log.message_id(message.physical_offset),
-            queue_id if waits else message.queue_id,
+            queue_id,
             message.queue_offset,
             unique_id,
             due,
