@@ -75,13 +75,14 @@ class QueuePuts(Part):
     def __init__(self, queue: Queue, offset: int, size: int) -> None:
         super().__init__()
         self.queue = queue
-        self._first_offset, self._first_byte = offset, size
+        # A store that recovered counts the bytes of its queues anew.
+        self._first_offset, self._first_byte = offset, size if size <= queue.max_bytes else 0
         self._in_batches = 0
 
     def follow(self, queue: Queue) -> None:
-        """Continue with another object of the same queue, which a store creates when it recovers."""
+        """Continue with another object of the same queue, which counts its bytes anew since the store has recovered."""
         self.queue = queue
-        self._first_offset, self._first_byte = queue.max_offset - self.messages, queue.max_bytes - self.size
+        self._first_byte = -self.size
 
     def refresh(self, in_batches: int) -> None:
         """Read the totals; `in_batches` is the number of new messages that came after the first of their batch."""

@@ -96,7 +96,12 @@ class Statistics:
         self._followed: dict[int, QueuePuts] = {}
         # Ends of the queues whose statistics were dropped or refused, by the number of the queue.
         self._ends: dict[int, tuple[int, int]] = {}
-        self._system_topics = {topic.name for topic in engine.topics.all() if engine.topics.is_system(topic.name)}
+        # Topics of the broker itself, and their messages when counting began.
+        self._system_topics = {
+            topic.name: engine.stored_in(topic.name)
+            for topic in engine.topics.all()
+            if engine.topics.is_system(topic.name)
+        }
         self._rounds = Rounds(now_ms)
         self._owed: set[Window] = set()
         self._round: Iterator[None] | None = None
@@ -215,8 +220,8 @@ class Statistics:
         """Note a new topic of the broker itself, or drop the statistics of a deleted topic."""
         if self._engine.topics.get(topic) is None:
             self.drop_topic(topic)
-        elif self._engine.topics.is_system(topic):
-            self._system_topics.add(topic)
+        elif topic not in self._system_topics and self._engine.topics.is_system(topic):
+            self._system_topics[topic] = self._engine.stored_in(topic)
 
     def drop_topic(self, topic: str) -> None:
         """Drop the statistics of a topic."""
@@ -253,7 +258,8 @@ class Statistics:
 
     def put_without_system_topics(self) -> int:
         """Return the messages that were stored since the start, without those in topics of the broker itself."""
-        return self.throughput.put - sum(map(self._engine.stored_in, self._system_topics))
+        stored_in = self._engine.stored_in
+        return self.throughput.put - sum(stored_in(topic) - before for topic, before in self._system_topics.items())
 
     def put_bytes(self) -> int:
         """Return the bytes that were stored since the start."""

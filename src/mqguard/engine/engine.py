@@ -355,10 +355,10 @@ class Engine:
         return self._store.queues()
 
     def stored_in(self, topic: str) -> int:
-        """Return the number of messages that were stored in a topic since the start."""
+        """Return the number of messages that were ever stored in the present queues of a topic."""
         config = self.topics.get(topic)
         queues = (self._store.queue(topic, queue_id) for queue_id in range(config.queues if config else 0))
-        return sum(queue.max_offset - queue.opened_at for queue in queues if queue is not None)
+        return sum(queue.max_offset for queue in queues if queue is not None)
 
     @property
     def next_physical(self) -> int:

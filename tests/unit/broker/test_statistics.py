@@ -8,6 +8,7 @@ from mqguard.broker import statistics
 from mqguard.broker.statistics import IDLE_MS, Statistics
 from mqguard.model.topic import TopicConfig
 from mqguard.store.errors import StoreFailed
+from mqguard.store.queues import Queue
 from tests.fixtures.clock import START_MS
 from tests.fixtures.engine import make_engine, send
 
@@ -232,3 +233,30 @@ def test_queues_of_groups_beyond_the_limit_are_counted_together(monkeypatch):
     found.delivered("t", 0, "third", GroupUser("alice"), 1, 1, 0.0)
     found.tick(START_MS + 20_000)
     assert minute(found, "QUEUE_GET_NUMS", "t@0@third").sum == 1
+
+
+def test_counting_goes_on_after_the_store_has_recovered(monkeypatch):
+    engine, found = make("t", "u")
+    for topic in ("t", "u"):
+        send(engine, topic=topic)
+    found.tick(START_MS)
+    size = minute(found, "TOPIC_PUT_SIZE", "t").sum
+    found.drop_topic("u")
+    before = {queue.number: queue.max_bytes for queue in engine.queues()}
+    for topic in ("t", "u"):
+        send(engine, topic=topic)
+
+    def recovered():
+        """Return new objects of the queues, which have counted their bytes since the store has recovered."""
+        for queue in engine_queues():
+            again = Queue(queue.topic, queue.queue_id, queue.number, queue.min_offset, queue.max_offset)
+            again.max_bytes = queue.max_bytes - before[queue.number]
+            yield again
+
+    engine_queues = engine.queues
+    monkeypatch.setattr(engine, "queues", lambda: list(recovered()))
+    found.tick(START_MS + 10_000)
+    assert minute(found, "TOPIC_PUT_NUMS", "t").sum == 2
+    assert minute(found, "TOPIC_PUT_SIZE", "t").sum == 2 * size
+    assert minute(found, "TOPIC_PUT_NUMS", "u").sum == 1
+    assert minute(found, "TOPIC_PUT_SIZE", "u").sum >= 0
