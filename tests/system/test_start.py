@@ -52,8 +52,19 @@ REASONS = [
     ),
 ]
 
+MIXED = """\
+listenPort = abc
+brokerId = 3
+maxMessageSize = 16M
+"""
+BOTH = [
+    "broker.conf:1: listenPort: `abc` is not valid: write a whole number from 0 to 65535",
+    "broker.conf:3: maxMessageSize: the maximum is `15M`, since a frame of the protocol has 16 MiB",
+    "broker.conf:2: brokerId: mqguard cannot be a slave: write 0, the id of a master",
+]
 
-@pytest.mark.parametrize(("content", "problems"), [(INVALID, PROBLEMS), (UNUSABLE, REASONS)])
+
+@pytest.mark.parametrize(("content", "problems"), [(INVALID, PROBLEMS), (UNUSABLE, REASONS), (MIXED, BOTH)])
 def test_a_start_reports_all_problems_and_creates_nothing(tmp_path: Path, content: str, problems: list[str]) -> None:
     (tmp_path / "broker.conf").write_text(content)
     for words in (("standalone", "--data", "data"), ("config", "--data", "data")):

@@ -5,9 +5,9 @@ from tests.vectors.reading import REFUSED, Tally, lines
 
 # By tag: requests that are answered as by Apache's broker, requests that are not.
 BY_TAG = {
-    "after": (870, 176),
+    "after": (868, 178),
     "caller": (240, 139),
-    "input": (305, 89),
+    "input": (303, 91),
     "no-identity": (251, 26),
     "repeats": (27, 7),
     "secret": (0, 165),

@@ -1,6 +1,5 @@
 """Changes of single entries: added, set or removed at every broker, with the permissions that they give and take."""
 
-import ipaddress
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from mqguard.auth.decide import decide
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.source import Source
+from mqguard.auth.source import Source, check_sources
 from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.auth.verdict import AccessRequest
 from mqguard.errors import MqguardError, NotFound
@@ -123,38 +122,10 @@ def check_entries(subject: Subject, kind: PolicyType, entries: Sequence[Entry]) 
     for entry in entries:
         if not entry.resource.name.isprintable():
             raise PolicyInvalid(f"no name has characters that do not print, as `{entry.resource.key}` has")
-        for source in entry.sources:
-            check_source(source)
+        check_sources(entry.sources)
     for finding in lint_acl(Acl(subject, (Policy(kind, tuple(entries)),))):
         if finding.rule is LintRule.UNREACHABLE:
             raise PolicyInvalid(finding.message)
-
-
-def check_source(source: Source) -> None:
-    """Refuse a source that cannot be the address of a client, and a range whose notation names a single address.
-
-    Raises:
-        PolicyInvalid: The source has one of these forms; the message has the right one.
-    """
-    text, network = source.text, source.network
-    base, slash, _ = text.partition("/")
-    first = network.network_address
-    if slash and network.num_addresses > 1:
-        given = ipaddress.ip_address(base)
-        given = (given.ipv4_mapped or given) if isinstance(given, ipaddress.IPv6Address) else given
-        if given != first:
-            raise PolicyInvalid(
-                f"`{text}` names an address inside a range: write `{network}` for the range, or `{given}` for the "
-                "one address"
-            )
-        return
-    if first.is_unspecified:
-        raise PolicyInvalid(
-            f"`{text}` is not the address of any client: leave the source out for requests from anywhere, or write "
-            f"`{first}/0` for every IPv{first.version} address"
-        )
-    if first.is_multicast or str(first) == "255.255.255.255":
-        raise PolicyInvalid(f"`{text}` is not the address of any client: write the address of one client, or a range")
 
 
 def add(given: Sequence[Entry]) -> Edit:

@@ -19,6 +19,8 @@ from mqguard.auth.documents.plan import Plan, PlanRefused, Resolve, plan
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MetadataManager
+from mqguard.auth.ports import PutAcl
+from mqguard.auth.source import check_sources
 from mqguard.auth.user import Secret, User
 from mqguard.model.text import is_blank
 
@@ -186,9 +188,23 @@ def plan_file(path: Path, states: Iterable[AccessState], options: PlanOptions) -
     """
     document, resolve = load_document(path), resolver(path)
     try:
-        return [plan(document, state, resolve, **options._asdict()) for state in states]
+        plans = []
+        for state in states:
+            plans.append(plan(document, state, resolve, **options._asdict()))
+            _check_new_sources(path, plans[-1], state)
     except DocumentInvalid as error:
         raise located(path, error) from None
+    return plans
+
+
+def _check_new_sources(path: Path, found: Plan, state: AccessState) -> None:
+    for change in found.changes:
+        if isinstance(change, PutAcl):
+            stored = state.acls.get(change.acl.subject.name)
+            try:
+                check_sources(change.acl.sources, () if stored is None else stored.sources)
+            except PolicyInvalid as error:
+                raise PolicyInvalid(f"{path}: {change.acl.subject.key}: {error}") from None
 
 
 def apply_to_manager(path: Path, manager: MetadataManager, options: PlanOptions) -> Plan:

@@ -138,6 +138,11 @@ class Acl:
                 return policy.entries
         return ()
 
+    @property
+    def sources(self) -> frozenset[Source]:
+        """The sources of all entries."""
+        return frozenset(source for policy in self.policies for entry in policy.entries for source in entry.sources)
+
 
 _PATTERNS = (Pattern.LITERAL, Pattern.PREFIXED, Pattern.ANY)
 _PLACES = {pattern: place for place, pattern in enumerate(_PATTERNS)}

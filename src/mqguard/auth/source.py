@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import ipaddress
+from collections.abc import Iterable
 
 from mqguard.auth.errors import PolicyInvalid
 
@@ -45,6 +46,57 @@ class Source:
                 f"`192.168.0.0/24` or `2001:db8::/32`"
             )
         return cls(text, network)
+
+
+def range_problem(source: Source) -> str | None:
+    """Return the problem of a range whose notation names a single address, None if the source has another form.
+
+    Apache RocketMQ accepts such ranges, and so do stored policies.
+    """
+    base, slash, _ = source.text.partition("/")
+    network = source.network
+    if not slash or network.num_addresses == 1:
+        return None
+    given = ipaddress.ip_address(base)
+    given = (given.ipv4_mapped or given) if isinstance(given, ipaddress.IPv6Address) else given
+    if given == network.network_address:
+        return None
+    return (
+        f"`{source.text}` names an address inside a range: write `{network}` for the range, or `{given}` for the one "
+        "address"
+    )
+
+
+def address_problem(source: Source) -> str | None:
+    """Return the problem of a single address that no client has, None if the source has another form."""
+    text, first = source.text, source.network.network_address
+    if source.network.num_addresses > 1:
+        return None
+    if first.is_unspecified:
+        return (
+            f"`{text}` is not the address of any client: leave the source out for requests from anywhere, or write "
+            f"`{first}/0` for every IPv{first.version} address"
+        )
+    if first.is_multicast or str(first) == "255.255.255.255":
+        return f"`{text}` is not the address of any client: write the address of one client, or a range"
+    return None
+
+
+def check_sources(sources: Iterable[Source], stored: Iterable[Source] = ()) -> None:
+    """Refuse sources that cannot be the address of a client, and ranges whose notation names a single address.
+
+    Args:
+        sources: The sources of new or changed entries.
+        stored: The sources that the same subject has already, which stay as they are.
+
+    Raises:
+        PolicyInvalid: A source has one of these forms; the message has the right one.
+    """
+    known = set(stored)
+    for source in sorted(sources, key=lambda source: source.text):
+        problem = None if source in known else range_problem(source) or address_problem(source)
+        if problem is not None:
+            raise PolicyInvalid(problem)
 
 
 # Policies repeat the same few ranges, and `ipaddress` takes most of the time to read a large policy.

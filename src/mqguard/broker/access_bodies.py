@@ -15,11 +15,12 @@ mqguards with the same key file have.
 from collections.abc import Callable, Iterator, Sequence
 
 from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_subject
-from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.policy import Acl, Entry
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
 from mqguard.auth.seal import MASK, SealingKey, SealInvalid, is_sealed, transfer_keys
 from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.source import check_sources
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 from mqguard.broker.settings import SecretExposure
 from mqguard.model.text import is_blank
@@ -96,6 +97,19 @@ def policy_texts(info: AclInfo) -> list[PolicyText] | None:
     return None if info.policies is None else [_policy(policy) for policy in info.policies]
 
 
+def check_new_sources(acl: Acl, snapshot: Snapshot) -> None:
+    """Refuse sources of an entry that mislead, except those that the subject has already.
+
+    Raises:
+        MetadataRejected: A source is not the address of any client, or a range whose notation names one address.
+    """
+    stored = snapshot.acl(acl.subject.name)
+    try:
+        check_sources(acl.sources, () if stored is None else stored.sources)
+    except PolicyInvalid as exc:
+        raise MetadataRejected(f"The source ip is invalid. [{exc}]") from exc
+
+
 def acl_details(acl: Acl) -> dict[str, str]:
     """Return policies as texts for the audit record."""
     return {
@@ -158,7 +172,9 @@ def _changes(info: ChangesInfo, snapshot: Snapshot, open_secret: OpenSecret) -> 
         texts = policy_texts(acl)
         if not texts:
             raise MetadataRejected("The policies is empty.")
-        yield PutAcl(read_acl(read_subject(acl.subject), texts))
+        given = read_acl(read_subject(acl.subject), texts)
+        check_new_sources(given, snapshot)
+        yield PutAcl(given)
     for subject in info.delete_acls or ():
         yield DeleteAcl(read_subject(subject))
     for name in info.delete_users or ():

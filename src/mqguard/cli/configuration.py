@@ -47,14 +47,14 @@ def with_configuration(
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(*, path: Path | None, pairs: tuple[str, ...], strict: bool, **kwargs: Any) -> None:
-            from mqguard.config.loader import Flag, load
+            from mqguard.config.loader import Flag, read
 
             given = [Flag(flag, key, str(text)) for flag, key, _ in flags if (text := kwargs.pop(key)) is not None]
             if click.get_current_context().invoked_subcommand is not None:
                 return
             given += [Flag("--set", *_pair(pair)) for pair in pairs]
             _warn_of_literal_secrets(given)
-            command(load(path, os.environ, given, strict=strict), **kwargs)
+            command(read(path, os.environ, given, strict=strict), **kwargs)
 
         decorated: Callable[..., None] = run
         for option in reversed(_options(flags)):

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import enum
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -140,6 +140,9 @@ class Configuration:
         notices: Messages to the operator.
         path: The file it was read from, or None.
         plugins: The settings of plugins: keys that begin with `plugin.`, without that prefix.
+        problems: Malformed values and other reasons against a start, found while it was read. Options with a malformed
+            value have their default.
+        malformed: Names of the options with a malformed value.
     """
 
     def __init__(
@@ -148,7 +151,11 @@ class Configuration:
         notices: Iterable[Notice] = (),
         path: Path | None = None,
         plugins: Mapping[str, str] | None = None,
+        problems: Sequence[str] = (),
+        malformed: Iterable[str] = (),
     ) -> None:
+        self.problems = tuple(problems)
+        self.malformed = frozenset(malformed)
         self._settings = dict(settings)
         self.notices = tuple(notices)
         self.path = path
@@ -206,7 +213,27 @@ def load(
     *,
     strict: bool = False,
 ) -> Configuration:
-    """Load a configuration.
+    """Load a configuration as `read` does.
+
+    Raises:
+        ConfigInvalid: The file cannot be read, or values are malformed.
+    """
+    config = read(path, environ, flags, strict=strict)
+    if config.problems:
+        raise ConfigInvalid(*config.problems)
+    return config
+
+
+def read(
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Iterable[Flag] = (),
+    *,
+    strict: bool = False,
+) -> Configuration:
+    """Read a configuration, which may have problems.
+
+    A caller that uses it checks its problems together with others, so that the operator reads all of them at once.
 
     Args:
         path: The properties file, or None.
@@ -215,17 +242,14 @@ def load(
         strict: True if an unknown key is an error.
 
     Raises:
-        ConfigInvalid: The file cannot be read, or values are malformed. Every problem has its place, its key and the
-            valid form.
+        ConfigInvalid: The file cannot be read.
     """
     draft = _Draft(is_strict=strict)
     if path is not None:
         draft.take_file(path)
     draft.take_environment(environ or {})
     draft.take_flags(flags)
-    if draft.problems:
-        raise ConfigInvalid(*draft.problems)
-    return Configuration(draft.settings, draft.notices, path, draft.plugins)
+    return Configuration(draft.settings, draft.notices, path, draft.plugins, draft.problems, draft.malformed)
 
 
 class _Draft:
@@ -236,6 +260,7 @@ class _Draft:
         notices: Messages to the operator.
         plugins: Settings of plugins.
         problems: Reasons that stop the start.
+        malformed: Names of the options with a malformed value.
     """
 
     def __init__(self, *, is_strict: bool) -> None:
@@ -243,6 +268,7 @@ class _Draft:
         self.notices: list[Notice] = []
         self.plugins: dict[str, str] = {}
         self.problems: list[str] = []
+        self.malformed: set[str] = set()
         self._is_strict = is_strict
 
     def take_file(self, path: Path) -> None:
@@ -291,10 +317,12 @@ class _Draft:
 
     def _set(self, option: Option[object], text: str, place: str) -> None:
         if not self._check_replaced(option.name, text, place, is_secret=option.secret):
+            self.malformed.add(option.name)
             return
         try:
             self.settings[option.name] = Setting(option.kind.read(text), place)
         except ValueInvalid as exc:
+            self.malformed.add(option.name)
             shown = "the value" if option.secret else f"`{text}`"
             self.problems.append(f"{place}: {option.name}: {shown} is not valid: {exc}")
 

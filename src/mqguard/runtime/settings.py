@@ -59,7 +59,7 @@ def check(config: Configuration, *, needs_namesrv: bool = False) -> None:
     Raises:
         ConfigInvalid: Settings cannot be used; the error has all problems.
     """
-    problems: list[str] = []
+    problems = list(config.problems)
     checks = [guard_settings, engine_settings, broker_settings, _check_listeners, _check_users, _check_data]
     if needs_namesrv:
         checks.append(upstream_settings)
@@ -67,7 +67,8 @@ def check(config: Configuration, *, needs_namesrv: bool = False) -> None:
         try:
             one(config)
         except ConfigInvalid as exc:
-            problems += exc.problems
+            # A malformed value was replaced by the default, so a problem that names its option may not be real.
+            problems += [text for text in exc.problems if not any(name in text for name in config.malformed)]
     if problems:
         raise ConfigInvalid(*problems)
 

@@ -16,6 +16,7 @@ from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.policy import Acl, Action, Decision, PolicyType
 from mqguard.auth.resource import NAMESPACE_END, Pattern, ResourceType
+from mqguard.auth.source import address_problem, range_problem
 from mqguard.auth.verdict import Verdict
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
 
@@ -132,6 +133,8 @@ def overly_broad(analysis: AclAnalysis, line: NumberedEntry) -> Iterator[Finding
         yield from _broad(analysis, line, f"{text} allows all actions on every {resource.type.value.lower()}")
     if resource.type is ResourceType.CLUSTER and Action.UPDATE in line.actions:
         yield from _broad(analysis, line, f"{text} allows its user to administer users and policies", Action.UPDATE)
+    for problem in filter(None, map(range_problem, entry.sources)):
+        yield from _broad(analysis, line, f"{text}: {problem}")
     for family, whole, _, _ in _FAMILIES:
         if entry.sources and (whole - sources_of(entry)).is_empty:
             yield from _broad(analysis, line, f"{text} matches every {family} address, so it limits nothing")
@@ -140,6 +143,8 @@ def overly_broad(analysis: AclAnalysis, line: NumberedEntry) -> Iterator[Finding
 def unreachable(line: NumberedEntry) -> Finding | None:
     """Return the reason why no request can match an entry, or None if one can."""
     reason = _impossible_name(line)
+    if reason is None and line.entry.sources and all(map(address_problem, line.entry.sources)):
+        reason = address_problem(line.entry.sources[0])
     if reason is None:
         return None
     message = f"`{line.entry.text}` cannot match any request: {reason}"

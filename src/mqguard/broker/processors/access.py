@@ -25,6 +25,7 @@ from mqguard.broker.access_bodies import (
     acl_info,
     changes_details,
     check_new_name,
+    check_new_sources,
     policy_texts,
     read_changes,
     user_info,
@@ -215,6 +216,7 @@ class AccessProcessor:
             raise RequestRefused(ResponseCode.INVALID_PARAMETER, "The body of acl is null")
         info = decode(request.command.body, AclInfo)
         acl = read_acl(_subject(info.subject, header.subject), policy_texts(info))
+        check_new_sources(acl, self._manager.snapshot)
         self._change(
             request, operation, acl.subject.key, acl_details(acl), lambda by: self._manager.create_acl(acl, by=by)
         )

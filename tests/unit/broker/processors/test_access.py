@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl
 from mqguard.auth.seal import MASK, transfer_keys
-from mqguard.auth.user import UserStatus, UserType
+from mqguard.auth.user import Subject, UserStatus, UserType
 from mqguard.broker.processors.access import AccessProcessor
 from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.dispatch.request import Request, RequestRefused
@@ -384,3 +385,39 @@ def test_a_repeated_json_key_is_refused(house):
     """Two readers of one body must see the same body."""
     refused = house.call(3001, {"username": "u"}, b'{"username": "u", "password": "x", "password": "y"}')
     assert (refused.code, refused.remark) == (29, "body at `password`: is repeated: write it once")
+
+
+def policy_from(*sources):
+    entry = {"actions": ["Pub"], "decision": "Allow", "resource": "Topic:a", "sourceIps": list(sources)}
+    return {"policies": [{"entries": [entry]}], "subject": "User:alice"}
+
+
+@pytest.mark.parametrize("code", [3006, 3007])
+@pytest.mark.parametrize(
+    ("source", "right"),
+    [
+        ("10.66.0.1/8", "write `10.0.0.0/8` for the range, or `10.66.0.1` for the one address"),
+        ("2001:db8::1/32", "write `2001:db8::/32` for the range"),
+        ("0.0.0.0", "leave the source out for requests from anywhere, or write `0.0.0.0/0`"),
+        ("::", "write `::/0` for every IPv6 address"),
+        ("224.0.0.1", "write the address of one client"),
+    ],
+)
+def test_a_source_that_misleads_is_refused_with_the_right_form(house, code, source, right):
+    create(house)
+    refused = house.call(code, {"subject": "User:alice"}, body(policy_from("10.0.0.1", source)))
+    assert refused.code == ResponseCode.NO_PERMISSION
+    assert refused.remark.startswith(f"The source ip is invalid. [`{source}` ")
+    assert right in refused.remark
+    assert house.manager.get_acl(Subject("alice")) is None
+
+
+def test_a_stored_source_that_misleads_does_not_block_further_changes(house):
+    """Apache RocketMQ accepts such sources, so stored policies may have them."""
+    create(house)
+    stored = read_acl(
+        Subject("alice"), [PolicyText("Custom", [EntryText("Topic:a", ["Pub"], ["10.66.0.1/8"], "Allow")])]
+    )
+    house.manager.create_acl(stored)
+    assert house.call(3007, {"subject": "User:alice"}, body(policy_from("10.66.0.1/8", "10.0.0.1"))).code == 0
+    assert house.call(3007, {"subject": "User:alice"}, body(policy_from("10.66.0.1/8", "11.66.0.1/8"))).code != 0
