@@ -76,6 +76,10 @@ def test_without_credentials_the_error_says_where_they_were_looked_for(server: S
     assert lost.code == 1
     place = tmp_path / "config" / "mqguard" / "tools.yml"
     assert f"no credentials were found: looked for `mqguard-data/tools.yml`, `{place}`" in lost.err
+    assert lost.err.startswith(
+        "mqguard: no permission: the request was not signed, because no credentials were found: "
+    )
+    assert "username" not in lost.err
 
     place.parent.mkdir(parents=True)
     place.write_bytes((server.data / "tools.yml").read_bytes())

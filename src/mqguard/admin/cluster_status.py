@@ -77,7 +77,10 @@ def audit_records(log: Path, since: dt.datetime, *, with_admitted: bool = True) 
         logs = logs_of_server(log)
         streams = [_parts(one.with_name(f"{one.name}{name}"), since.timestamp()) for one in logs for name in names]
         if not log.parent.is_dir() or not any(any(one.parent.glob(f"{one.name}*")) for one in logs):
-            raise AuditLogUnreadable(f"there is no audit log at `{log}`: run this at the server, or give `--log PATH`")
+            raise AuditLogUnreadable(
+                f"there is no audit log at `{log}`: each server writes its own log, so run this at the server, or give "
+                "`--log PATH`"
+            )
         merged = heapq.merge(*(_records(parts, begin) for parts in streams), key=lambda record: str(record["time"]))
         yield from merged
     except OSError as error:

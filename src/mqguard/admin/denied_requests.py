@@ -111,7 +111,10 @@ def count_denials(log: Path, since: dt.datetime) -> dict[DenialKey, DenialCount]
             if _ADMITTED not in path.name
         ]
         if not files:
-            raise AuditLogUnreadable(f"there is no audit log at `{log}`: run this at the server, or give `--log PATH`")
+            raise AuditLogUnreadable(
+                f"there is no audit log at `{log}`: each server writes its own log, so run this at the server, or give "
+                "`--log PATH`"
+            )
         for path in files:
             if path.stat().st_mtime >= since.timestamp():
                 _count(path, begin, found)

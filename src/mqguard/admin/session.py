@@ -132,6 +132,8 @@ def write_pins(path: Path, pins: Mapping[str, str]) -> None:
 
 
 TIMEOUT_SECONDS = 5.0
+_UNSIGNED = "username cannot be null."
+"""Message of Apache RocketMQ and mqguard for a request without a signature."""
 
 
 class ConnectionOptions(NamedTuple):
@@ -210,8 +212,11 @@ class Session:
         command = Command(code, 0, 0, SERVER_VERSION, LanguageCode.PYTHON, None, ext, body)
         answer = self._link.call(command, self._timeout + more_seconds)
         if answer.code not in accept:
-            hint = self._hint if answer.code == ResponseCode.NO_PERMISSION else ""
-            raise PeerRefused(answer.code, answer.remark or "", hint)
+            remark = answer.remark or ""
+            if self._hint and answer.code == ResponseCode.NO_PERMISSION:
+                # Apache's words for a missing signature do not help a reader of the hint.
+                raise PeerRefused(answer.code, self._hint, remark.removeprefix(_UNSIGNED).strip())
+            raise PeerRefused(answer.code, remark)
         return answer
 
     def close(self) -> None:

@@ -143,6 +143,11 @@ TASKS = (
                 "The exporter logs an error (code 16) for each topic of waiting messages, such as "
                 "`SCHEDULE_TOPIC_XXXX`, because only Super users may read these."
             ),
+            (
+                "`Cluster` `Get` also allows listing users and policies, without the secrets: RocketMQ has one action "
+                "for all of these, so no smaller right serves an exporter. Limit it to the address of the exporter "
+                "with `-i ADDRESS`."
+            ),
         ),
     ),
     Task(

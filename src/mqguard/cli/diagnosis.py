@@ -99,8 +99,8 @@ def doctor(
 def denials(connection: Connection, since_ms: int, log: Path | None, *, as_json: bool) -> None:
     """Show who is denied now, for which requests and how often, and what would allow them.
 
-    The command reads the audit log on this machine. If the server can be reached, it compares with the current
-    policies: what they allow by now is marked. In shadow mode it shows who would be denied.
+    The command reads the audit log on this machine; each server writes its own. If the server can be reached, it
+    compares with the current policies: what they allow by now is marked. In shadow mode it shows who would be denied.
 
     Exit code 1: requests were denied.
     """

@@ -74,6 +74,8 @@ def audit(
 ) -> None:
     """Show the records of the audit log on this machine, oldest first.
 
+    Each server writes its own log, so run the command at each of them.
+
     With `--json` the records are printed as the log has them.
     """
     from mqguard.admin.cluster_status import audit_records

@@ -52,6 +52,18 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext | None:
     return context
 
 
+def certificate_end(path: str) -> dt.datetime:
+    """Return the time after which clients reject the certificate in a PEM file.
+
+    Raises:
+        NetSettingsInvalid: The file cannot be read or is not valid.
+    """
+    try:
+        return x509.load_pem_x509_certificate(pathlib.Path(path).read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        raise NetSettingsInvalid(f"the TLS file `{path}` has no certificate that can be read") from None
+
+
 def client_context(ca: str | None = None, certificate: str | None = None, key: str | None = None) -> ssl.SSLContext:
     """Return the context of a client.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import errno
 import gc
 import logging
@@ -28,6 +29,7 @@ from mqguard.runtime.process import StallWatch, SystemClock
 
 _LOG = logging.getLogger(__name__)
 
+DAY_SECONDS = 86_400.0
 TICK_SECONDS = 0.05
 """Interval of work that is due by the clock: delayed messages, pulls that time out, clients without heartbeats."""
 CATCH_UP_SECONDS = 0.005
@@ -223,6 +225,7 @@ class Server:
                 if listener is _BROKER:
                     parts.advertise(ports[listener])
             watch.start()
+            _check_certificate_daily(loop, self._config)
             _Ticker(loop, parts, listening, watch).start()
             found = self._ready(ports)
             # The objects of the start stay until the end, so the collector need not check them again.
@@ -267,6 +270,15 @@ def log_notices(config: Configuration, *, registers: bool) -> None:
         _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
     for warning in settings.startup_warnings(config, registers=registers):
         _LOG.warning("%s", warning)
+
+
+def _check_certificate_daily(loop: asyncio.AbstractEventLoop, config: Configuration) -> None:
+    def check() -> None:
+        for warning in settings.certificate_warnings(config, dt.datetime.now(dt.UTC)):
+            _LOG.warning("%s", warning)
+        loop.call_later(DAY_SECONDS, check)
+
+    loop.call_later(DAY_SECONDS, check)
 
 
 class _Ticker:

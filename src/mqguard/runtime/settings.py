@@ -1,6 +1,7 @@
 """Converts options to the settings of each part."""
 
 import dataclasses
+import datetime as dt
 import os
 import socket
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.net.upstream import UpstreamSettings
 from mqguard.store.sealing_key import pending_path
 
+CERTIFICATE_DAYS = 30
+"""Number of days before the end of a certificate at which warnings begin."""
 MAX_MESSAGE_SIZE = 15 * 1024 * 1024
 """A frame has at most 16 MiB, also in Java clients, and contains a header besides the message."""
 _LOOPBACK = ("127.", "localhost", "::1")
@@ -164,6 +167,28 @@ def rocketmq_home(config: Configuration) -> Path:
     return Path(home)
 
 
+def certificate_warnings(config: Configuration, now: dt.datetime) -> list[str]:
+    """Return a warning if the server's certificate has expired or expires soon.
+
+    Args:
+        config: The configuration.
+        now: The date.
+    """
+    path = config.get(server_options.TLS_CERTIFICATE)
+    if path is None:
+        return []
+    try:
+        end = tls.certificate_end(str(path))
+    except NetSettingsInvalid as exc:
+        return [str(exc)]
+    days = (end - now).days
+    if days >= CERTIFICATE_DAYS:
+        return []
+    when = f"expires on {end:%Y-%m-%d}, in {days} days" if end > now else f"has expired on {end:%Y-%m-%d}"
+    effect = "clients that check it cannot connect after that; replace the files and send SIGHUP"
+    return [f"the certificate `{path}` {when}: {effect}"]
+
+
 def startup_warnings(config: Configuration, *, registers: bool = False) -> list[str]:
     """Return warnings about settings that are valid and probably not intended.
 
@@ -173,6 +198,7 @@ def startup_warnings(config: Configuration, *, registers: bool = False) -> list[
     """
     host, reachable = bind_address(config), config.get(server_options.BROKER_IP)
     found = _registration_warnings(config, registers=registers)
+    found += certificate_warnings(config, dt.datetime.now(dt.UTC))
     if (
         config.get(access_options.AUTHORIZATION_ENABLED)
         and config.get(access_options.AUTHORIZATION_ENFORCEMENT) == "shadow"
