@@ -323,3 +323,70 @@ def test_the_permissions_of_an_exporter_are_enough_to_read_everything(stage: Sta
         assert "Exception" not in printed.err, (run.words, printed)
     refused = stage.run(Run(f"updateTopic {B} -t t_of_watch"), client)
     assert DENIED in refused.err
+
+
+NEEDS = {
+    "updateTopic": "Cluster: Get; Topic:t_made: Create,Update",
+    "updateTopicList": "Cluster: Get; Topic:t_listed: Create,Update",
+    "updateTopicPerm": "Cluster: Get; Topic:{topic}: Get,Update",
+    "topicRoute": "Topic:{topic}: Pub",
+    "topicStatus": "Topic:{topic}: Get",
+    "topicClusterList": "Cluster: Get; Topic:{topic}: Sub",
+    "topicList": "Cluster: Get; Topic:*: Get",
+    "allocateMQ": "Topic:{topic}: Sub",
+    "statsAll": "Cluster: Get,List; Topic:*: Get; Group:*: Get",
+    "updateSubGroup": "Cluster: Get; Group:g_made: Create,Update",
+    "updateSubGroupList": "Cluster: Get; Group:g_listed: Create,Update",
+    "getConsumerConfig": "Cluster: Get,List",
+    "consumerProgress": "Cluster: Get,List; Topic:*: Get; Group:*: Get",
+    "consumerStatus": "Group:{group}: Get",
+    "resetOffsetByTime": "Topic:{topic}: Get,Update; Group:{group}: Update",
+    "skipAccumulatedMessage": "Topic:{topic}: Get,Update; Group:{group}: Update",
+    "producerConnection": "Cluster: Get; Topic:{topic}: Pub",
+    "producer": "Cluster: Get",
+    "queryMsgById": "Topic:{topic}: Get",
+    "queryMsgByKey": "Topic:{topic}: Sub",
+    "queryMsgByUniqueKey": "Topic:{topic}: Get",
+    "queryMsgByOffset": "Topic:{topic}: Sub,Get; Group:TOOLS_CONSUMER: Sub",
+    "queryMsgTraceById": "Topic:RMQ_SYS_TRACE_TOPIC: Sub",
+    "printMsg": "Topic:{topic}: Sub; Group:TOOLS_CONSUMER: Sub",
+    "printMsgByQueue": "Topic:{topic}: Sub; Group:TOOLS_CONSUMER: Sub",
+    "sendMessage": "Topic:{topic}: Pub",
+    "consumeMessage": "Topic:{topic}: Sub; Group:TOOLS_CONSUMER: Sub",
+    "sendMsgStatus": "Topic:broker-a: Pub",
+    "checkMsgSendRT": "Topic:{topic}: Pub",
+    "queryCq": "Topic:{topic}: Get",
+    "brokerStatus": "Cluster: Get",
+    "brokerConsumeStats": "Cluster: Get",
+    "clusterList": "Cluster: Get",
+    "cleanExpiredCQ": "Cluster: Get,Update",
+    "cleanUnusedTopic": "Cluster: Get,Update",
+    "deleteExpiredCommitLog": "Cluster: Get,Update",
+    "exportMetadata": "Cluster: Get,List",
+    "haStatus": "Cluster: Get",
+    "getColdDataFlowCtrInfo": "Cluster: Get",
+    "createUser": "Cluster: Get,Update",
+    "updateUser": "Cluster: Get,Update",
+    "getUser": "Cluster: Get",
+    "listUser": "Cluster: Get",
+    "copyUser": "Cluster: Get,Update",
+    "deleteUser": "Cluster: Get,Update",
+}
+"""Permissions of a Normal user that are enough for a command, as the page says."""
+
+
+def test_the_permissions_of_the_page_are_enough(stage: Stage) -> None:
+    """Each command runs as a user of its own, who has these permissions and no others."""
+    failed = []
+    with Wire(stage.client.server.broker_port, ADMIN) as admin:
+        for number, run in enumerate(run for run in RUNS if run.command in NEEDS and not run.refused):
+            user = User(f"needs{number}", f"needs{number}-secret")
+            create_user(admin, user.name, user.secret)
+            for need in NEEDS[run.command].format(**stage.names).split("; "):
+                resource, _, actions = need.rpartition(": ")
+                named = resource if ":" in resource else f"{resource}:DefaultCluster"
+                grant(admin, user.name, entry(named, actions))
+            printed = stage.run(run, stage.client.as_(user))
+            if not re.search(stage.pattern(run.shows), printed.out) or "Exception" in printed.err:
+                failed.append((run.words, NEEDS[run.command], printed.out[-500:], _messages(printed.err)))
+    assert not failed, "\n".join(map(repr, failed))
