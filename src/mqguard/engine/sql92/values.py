@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import cast
 
 from mqguard.engine.sql92.nodes import Long, Value
 from mqguard.errors import MqguardError
@@ -113,9 +114,9 @@ def _converted(left: Value, right: Value) -> tuple[Value, Value] | None:
         return left, _READERS[type(left)](right)
     if isinstance(right, bool):
         return None
-    if isinstance(left, float) or isinstance(right, float):
-        return float(left or 0), float(right or 0)
-    return int(left or 0), int(right or 0)
+    numbers = cast("int | float", left), cast("int | float", right)
+    kind = float if float in map(type, numbers) else int
+    return kind(numbers[0]), kind(numbers[1])
 
 
 _READERS: dict[type, Callable[[str], Value]] = {int: to_integer, Long: to_long, float: to_double}

@@ -67,6 +67,12 @@ def result(expression, **properties):
         ("5 > a", "4", True),
         ("5 >= a", "6", False),
         ("5 < a", None, None),
+        ("a > 5", "2147483647", True),
+        ("5 = '5'", None, True),
+        ("-5 = a", "-5", True),
+        ("TRUE = b", None, ERROR),
+        ("a > b", "x", ERROR),
+        ("-a > 5", "5", None),
         ("a > 5.5", "5.6", True),
         ("a > 5.5", " 6f ", True),
         ("a > 5.5", "NaN", True),
@@ -295,6 +301,18 @@ def test_nested_parts_are_bounded(form):
             compile_selector(form(depth), str)
 
 
+@pytest.mark.parametrize("part", ["(a = 5)", "((a) = (5))", "NOT a", "a = -5", "NOT (-a IS NULL)"])
+def test_parts_that_follow_each_other_are_not_nested(part):
+    assert result(" AND ".join([part] * (MAX_DEPTH + 8)), a="5") in {True, False}
+
+
+def test_the_last_allowed_term_is_allowed():
+    text = " OR ".join(["a = 5"] * (MAX_TERMS // 2))
+    compile_selector(f"NOT ({text})", str)
+    with pytest.raises(FilterInvalid):
+        compile_selector(f"NOT NOT ({text})", str)
+
+
 def test_signs_without_effect_are_not_nested():
     assert result("a = " + "+" * 10_000 + "5", a="5") is True
 
@@ -332,7 +350,8 @@ def test_the_weight_grows_with_terms_values_and_length():
     def weight(text):
         return compile_selector(text, str).weight
 
-    assert weight("a = 5") == 2
+    assert weight("a = 5") == weight("a > 5") == weight("a IS NULL") == weight("NOT a") == 2
+    assert weight("a = -5") == weight("a <> 5") == weight("a IS NOT NULL") == 3
     assert weight("a = 5 OR b = 6") == 4
     assert weight("a IN ('x', 'y', 'z')") == 5
     assert weight("a = '" + "x" * 320 + "'") == 12
