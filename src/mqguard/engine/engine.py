@@ -109,9 +109,12 @@ class Engine:
         )
 
     def configure(self, settings: EngineSettings) -> None:
-        """Put changed settings into force: limits, ages, sizes and automatic creation. All others must be the same."""
+        """Put changed settings into force. All others must be the same.
+
+        They are limits, ages, sizes, times of checks, permissions and automatic creation.
+        """
         self.settings = settings
-        for part in (self.topics, self.groups, self._sender, self._fetcher, self._maintenance):
+        for part in (self.topics, self.groups, self.transactions, self._sender, self._fetcher, self._maintenance):
             part.configure(settings)
 
     def advertise(self, address: str, port: int) -> None:

@@ -156,6 +156,10 @@ class FairQuota:
         """Return the use of an owner."""
         return self._of.get(owner, 0)
 
+    def resize(self, capacity: int) -> None:
+        """Change the total; owners keep what they use."""
+        self._capacity = capacity
+
     def allows(self, owner: str, more: int) -> bool:
         """Return True if an owner may use that much more."""
         if more <= 0 or self._used + more <= self._capacity:

@@ -144,12 +144,8 @@ class Transactions:
         self._log = log
         self._deferred = deferred
         self._clock = clock
-        self._timeout_ms = settings.transaction_timeout_ms
-        self._max_checks = settings.transaction_check_max
-        self._interval_ms = settings.transaction_check_interval_ms
-        self._reserved_ms = settings.reserved_hours * 3_600_000
-        self._max_pending = settings.max_pending_transactions
-        self._shares = FairQuota(self._max_pending)
+        self._shares = FairQuota(settings.max_pending_transactions)
+        self.configure(settings)
         self._pending: dict[int, PendingTransaction] = {}
         self._heap: list[tuple[int, int]] = []
         self._released: RoundRobin[PendingTransaction] = RoundRobin()
@@ -159,6 +155,15 @@ class Transactions:
         reserved = store.value(Table.COUNTERS, _NUMBERS_KEY)
         self._next_number = self._reserved = int.from_bytes(reserved or b"", "big")
         self._load()
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Put changed times and limits into force, for the checks that are planned from now on."""
+        self._timeout_ms = settings.transaction_timeout_ms
+        self._max_checks = settings.transaction_check_max
+        self._interval_ms = settings.transaction_check_interval_ms
+        self._reserved_ms = settings.reserved_hours * 3_600_000
+        self._max_pending = settings.max_pending_transactions
+        self._shares.resize(self._max_pending)
 
     def __len__(self) -> int:
         return len(self._pending)

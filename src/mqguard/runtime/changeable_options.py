@@ -29,6 +29,10 @@ _ENGINE: Final[dict[Option[Any], str]] = {
     server_options.FILE_RESERVED_TIME: "reserved_hours",
     server_options.MAX_BYTES: "max_bytes",
     server_options.MAX_TRACE_BYTES: "trace_bytes",
+    server_options.TRANSACTION_TIMEOUT: "transaction_timeout_ms",
+    server_options.TRANSACTION_CHECK_MAX: "transaction_check_max",
+    server_options.TRANSACTION_CHECK_INTERVAL: "transaction_check_interval_ms",
+    server_options.MAX_PENDING_TRANSACTIONS: "max_pending_transactions",
 }
 """Options that are settings of the engine."""
 CHANGEABLE: Final = frozenset(

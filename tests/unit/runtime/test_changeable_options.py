@@ -225,3 +225,28 @@ def test_pulls_wait_one_second_at_most_without_long_polling(house):
 def test_normal_users_cannot_change_options(house):
     house.user("alice", ("*", "All"))
     assert change(house, "fileReservedTime=1", user="alice").code == ResponseCode.NO_PERMISSION
+
+
+def test_times_and_limits_of_transactions(house):
+    def half():
+        pairs = "TRAN_MSG\x01true\x02PGROUP\x01g\x02"
+        return send(house, b="t", i=pairs, f=4)
+
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    assert change(house, "maxPendingTransactions=1\ntransactionCheckMax=1\ntransactionTimeOut=100").code == 0
+    assert [half(), half()] == [0, ResponseCode.SERVICE_NOT_AVAILABLE]
+    assert change(house, "maxPendingTransactions=2\ntransactionCheckInterval=200").code == 0
+    assert half() == 0
+    house.tick(100)
+    assert len(house.engine.transactions) == 2
+    house.tick(200)
+    assert len(house.engine.transactions) == 0
+
+
+def test_a_broker_that_is_closed_for_writing_ends_transactions(house):
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    sent = house.call(310, {**SEND, "b": "t", "i": "TRAN_MSG\x01true\x02PGROUP\x01g\x02"}, b"x")
+    assert change(house, "brokerPermission=4").code == 0
+    fields = {"producerGroup": "g", "tranStateTableOffset": sent.ext["queueOffset"], "commitOrRollback": 8}
+    assert house.call(37, {**fields, "commitLogOffset": int(sent.ext["msgId"][-16:], 16)}).code == 0
+    assert house.engine.max_offset("t", 0) == 1
