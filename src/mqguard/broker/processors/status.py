@@ -11,7 +11,7 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.topics import SCHEDULE_QUEUES
-from mqguard.model.names import SCHEDULE_TOPIC
+from mqguard.model.names import SCHEDULE_TOPIC, TIMER_TOPIC
 from mqguard.model.process import Clock
 from mqguard.model.text import visible
 from mqguard.remoting.bodies.codec import encode
@@ -136,7 +136,7 @@ class StatusProcessor:
             "clusterName": self._settings.cluster,
             "bootTimestamp": str(self._started_ms),
             "runtime": _duration(now - self._started_monotonic_ms),
-            "timerEnqueueTps": "0.0",
+            "timerEnqueueTps": f"{self._statistics.put_tps(TIMER_TOPIC):.4f}",
             "timerDequeueTps": "0.0",
             "remainHowManyDataToFlush": "0 B",
             "earliestMessageTimeStamp": str(extent.oldest_ms),

@@ -473,3 +473,22 @@ def test_the_answers_of_one_iteration_are_limited(house, monkeypatch):
     for _ in groups:
         house.tick()
     assert all(answer() is not None for answer in waiting)
+
+
+def test_deliveries_and_acknowledgements_are_counted_under_the_names_of_apache(house):
+    for _ in range(3):
+        send(house)
+    handles = [handle for _, handle in popped(house.call(POP, popping()))]
+    assert house.call(ACK, about(handles[0])).code == 0
+    assert house.call(ACK, about(handles[1])).code == 0
+    house.tick(10_000)
+
+    def minute(name, key):
+        view = house.broker.statistics.view(name, key)
+        return None if view is None else view.minute.sum
+
+    assert minute("GROUP_GET_NUMS", "t@g") == 3
+    assert minute("QUEUE_GET_NUMS", "t@0@g") == 3
+    assert minute("GROUP_CK_NUMS", "t@g") == minute("BROKER_CK_NUMS", "DefaultCluster") == 1
+    assert minute("GROUP_ACK_NUMS", "t@g") == minute("BROKER_ACK_NUMS", "DefaultCluster") == 2
+    assert minute("BROKER_GET_NUMS", "DefaultCluster") == 3

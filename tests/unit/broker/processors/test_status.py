@@ -200,3 +200,11 @@ def test_statistics_need_the_permission_to_read_the_cluster(house):
     asked = {"statsName": "TOPIC_PUT_NUMS", "statsKey": "orders"}
     assert house.call(315, asked, user="alice").code == ResponseCode.NO_PERMISSION
     assert house.call(315, asked, user="watch").code == ResponseCode.SUCCESS
+
+
+def test_messages_for_a_time_have_a_rate(house):
+    assert runtime(house)["timerEnqueueTps"] == "0.0000"
+    for _ in range(5):
+        house.call(310, {**SEND, "i": "TIMER_DELAY_SEC\x01600\x02UNIQ_KEY\x01u\x02"}, b"x")
+    house.tick(10_000)
+    assert runtime(house)["timerEnqueueTps"] == "0.5000"
