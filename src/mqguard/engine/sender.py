@@ -50,7 +50,7 @@ _NOT_FROM_CLIENTS = _ORIGINS - {properties.RETRY_TOPIC, properties.ORIGIN_MESSAG
 
 _BROKER_ONLY = _OURS | _ORIGINS
 _DELAYS = frozenset({properties.DELAY, *properties.TIMER_KEYS})
-_SPECIAL = _BROKER_ONLY | _DELAYS | {properties.TRAN_MSG, properties.PRIORITY}
+_SPECIAL = _BROKER_ONLY | _DELAYS | {properties.TRAN_MSG, properties.PRIORITY, properties.LITE_TOPIC}
 """Properties of messages that take the slower path of `_send_special`."""
 WAITING_SHARE = 4
 """Messages that wait for their delivery may use a quarter of `max_bytes`; a topic below an even share may use more."""
@@ -253,6 +253,9 @@ class Sender:
 
         if properties.PRIORITY in pairs:
             text, queue_id = None, self._by_priority(topic, queue_id, pairs)
+        if properties.LITE_TOPIC in pairs:
+            # As in Apache's broker, only the broker names the lite queue of a message.
+            text, pairs[properties.INNER_MULTI_DISPATCH] = None, names.lite_queue(topic, pairs[properties.LITE_TOPIC])
         message = record_of(request, topic, queue_id)
         check_kind(pairs, request.sys_flag)
         if _is_half(pairs, request):

@@ -10,10 +10,8 @@ from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import DenialReason, PermissionsUnclear
 from mqguard.guard.permissions import PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET, Actions, RequiredPermission
-from mqguard.model.names import ALL_MESSAGES, RETRY_PREFIX, owner_of
+from mqguard.model.names import ALL_MESSAGES, LITE_PREFIX, RETRY_PREFIX, owner_of
 from mqguard.model.text import is_blank
-
-LITE_PREFIX = "%LMQ%$"
 
 MAX_NAME_LENGTH = 512
 """Maximum length of a name: no legal name has more than 255 characters, and peers may sign any name."""

@@ -9,6 +9,8 @@ RETRY_PREFIX = "%RETRY%"
 POP_RETRY_MARK = "+"
 """Separator of group and topic in the name of a retry topic of pop. No other name contains it."""
 DLQ_PREFIX = "%DLQ%"
+LITE_PREFIX = "%LMQ%$"
+"""Prefix of the name of a lite queue, which continues with its parent topic, `$`, and its lite topic."""
 TEMPLATE_TOPIC = "TBW102"
 """The topic whose route a producer requests while its own topic does not exist."""
 TRACE_TOPIC = "RMQ_SYS_TRACE_TOPIC"
@@ -77,6 +79,11 @@ def pop_retry_parts(topic: str) -> tuple[str, str] | None:
         return None
     group, _, popped = topic[len(RETRY_PREFIX) :].partition(POP_RETRY_MARK)
     return group, popped
+
+
+def lite_queue(parent: str, lite: str) -> str:
+    """Return the name of a lite queue of a topic (Apache: `LiteUtil.toLmqName`)."""
+    return f"{LITE_PREFIX}{parent}${lite}"
 
 
 def owner_of(topic: str) -> str | None:

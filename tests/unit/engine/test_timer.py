@@ -398,3 +398,10 @@ def test_a_delay_begins_again_after_a_restart_with_an_earlier_date(store, clock)
     engine = make_engine(store, clock)
     ticked(engine, clock, 5_200)
     assert engine.max_offset("orders", 0) == 1
+
+
+@pytest.mark.parametrize("claimed", [{}, {"INNER_MULTI_DISPATCH": "%LMQ%$others$l"}])
+def test_the_broker_names_the_lite_queue_of_a_message(engine, claimed):
+    """The expected value is that of Apache's broker 5.5.0, which ignores what the client claims."""
+    send(engine, pairs={"__LITE_TOPIC": "l", **claimed})
+    assert pairs_of(read(engine)[0])["INNER_MULTI_DISPATCH"] == "%LMQ%$orders$l"
