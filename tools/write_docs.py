@@ -217,6 +217,9 @@ that off). The answer contains the addresses that the brokers advertise, and no 
 show their users why a route was denied: a producer with a wrong secret would report only that there is no route. With
 the route of `TBW102` it finds a broker, and its user reads code 16 with the reason.
 
+With `autoCreateTopicEnable = false` the answer is code 17, as at Apache's name server, so that producers report missing
+topics at once. Only a connection on which a route was denied before still gets the route, for the same reason.
+
 Reading traces needs Sub. All other requests for these topics need rights as usual.
 
 **Some clients never sign their requests to a name server**: the pull consumer and the admin client of

@@ -62,6 +62,11 @@ def test_the_java_sample(shop: Server, tmp_path: Path, version: str) -> None:
     assert "received hello" in received(command, tmp_path)
 
 
+def test_the_hook_of_old_clients_is_the_tested_one(shop: Server, tmp_path: Path) -> None:
+    tested = HERE / "java" / "v4_2" / "SigningHook.java"
+    assert sample("SigningHook.java", shop, tmp_path).read_text() == tested.read_text()
+
+
 def test_the_go_sample(shop: Server, tmp_path: Path) -> None:
     need("go")
     for name in ("go.mod", "go.sum"):

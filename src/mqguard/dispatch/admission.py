@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from mqguard.guard.admitted_request import AdmittedRequest
+from mqguard.guard.errors import Refused
 from mqguard.guard.permissions import PermissionsFound
 from mqguard.guard.plugin_calls import PluginResults
 from mqguard.guard.request_context import Purpose, RequestContext
@@ -113,7 +114,11 @@ class RemotingAdmission:
         # As `request`, written out: the two calls cost 0.1 of the 6 µs of the guard.
         ext = command.ext
         operation = self._known(command.code) or self._operation(command.code)
-        return self._admit(RemotingRequest(operation, peer, ext.get(ACCESS_KEY), ext.get(SIGNATURE), command))
+        try:
+            return self._admit(RemotingRequest(operation, peer, ext.get(ACCESS_KEY), ext.get(SIGNATURE), command))
+        except Refused:
+            _note_denied_route(operation, peer)
+            raise
 
     def resume(self, command: Command, peer: Peer, results: PluginResults) -> AdmittedRequest:
         """Admit a command that has waited for plugins.
@@ -124,4 +129,15 @@ class RemotingAdmission:
         """
         if self._resume is None:
             return self.admit(command, peer)
-        return self._resume(self.request(command, peer), results)
+        request = self.request(command, peer)
+        try:
+            return self._resume(request, results)
+        except Refused:
+            _note_denied_route(request.operation, peer)
+            raise
+
+
+def _note_denied_route(operation: RemotingOperation, peer: Peer) -> None:
+    """Note a denied route: the connection may then find a broker, where its user reads the reason."""
+    if operation.purpose is Purpose.ROUTE:
+        peer.channel.has_denied_route = True

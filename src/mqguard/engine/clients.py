@@ -103,7 +103,7 @@ class Clients:
             consume_from=consuming.consume_from,
             subscriptions=known.subscriptions if known is not None and same else {},
         )
-        group.members[channel] = member
+        group.put(channel, member)
         self._consumer_channels.setdefault(channel, set()).add(consuming.group)
         changed = known is None or not same or known.client.client_id != client.client_id
         if consuming.subscriptions is not None and group.set_subscriptions(member, consuming.subscriptions):
@@ -208,6 +208,11 @@ class Clients:
         """Return the members of a consumer group, None if it has none."""
         return self._consumers.get(name)
 
+    def duplicate_of(self, client: ConnectedClient, group: str) -> ConnectedClient | None:
+        """Return another consumer of a group with the same user and client id; see `ConsumerGroup.duplicate_of`."""
+        found = self._consumers.get(group)
+        return found.duplicate_of(client.peer.channel) if found else None
+
     def groups(self) -> Iterable[ConsumerGroup]:
         """Return all consumer groups with members."""
         return self._consumers.values()
@@ -276,7 +281,7 @@ class Clients:
 
     def _drop_consumer(self, group: str, channel: Channel) -> None:
         found = self._consumers[group]
-        member = found.members.pop(channel)
+        member = found.remove(channel)
         self._shares.change(member.client.owner, -member.units)
         found.clear_view()
         if not found.members:

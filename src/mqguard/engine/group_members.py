@@ -148,9 +148,61 @@ class ConsumerGroup:
     def __init__(self, name: str) -> None:
         self.name = name
         self.members: dict[Channel, Consumer] = {}
+        # One connection, or the list of several, by client id.
+        self._channels: dict[str, Channel | list[Channel]] = {}
         self._view: dict[str, Subscription] | None = None
         # The last subscription of each topic. Equal ones of other members share its texts and tags.
         self._shared: dict[str, Subscription] = {}
+
+    def put(self, channel: Channel, member: Consumer) -> None:
+        """Add a member, or replace the one of the same connection."""
+        known = self.members.get(channel)
+        self.members[channel] = member
+        client_id = member.client.client_id
+        if known is not None:
+            if known.client.client_id == client_id:
+                return
+            self._forget(channel, known.client.client_id)
+        others = self._channels.get(client_id)
+        if others is None:
+            self._channels[client_id] = channel
+        elif isinstance(others, list):
+            others.append(channel)
+        else:
+            self._channels[client_id] = [others, channel]
+
+    def remove(self, channel: Channel) -> Consumer:
+        """Remove and return the member of a connection."""
+        member = self.members.pop(channel)
+        self._forget(channel, member.client.client_id)
+        return member
+
+    def _forget(self, channel: Channel, client_id: str) -> None:
+        channels = self._channels[client_id]
+        if not isinstance(channels, list):
+            del self._channels[client_id]
+            return
+        channels.remove(channel)
+        if len(channels) == 1:
+            self._channels[client_id] = channels[0]
+
+    def duplicate_of(self, channel: Channel) -> ConnectedClient | None:
+        """Return another client with the user and the client id of a member, None if there is none.
+
+        Only a client that has sent a heartbeat since the last one of the member counts. A client that has connected
+        again is known with its old connection too, for a while.
+        """
+        member = self.members.get(channel)
+        if member is None:
+            return None
+        channels = self._channels[member.client.client_id]
+        if not isinstance(channels, list):
+            return None
+        for other in channels[:_MAX_COMPARED]:
+            found = self.members[other]
+            if other is not channel and found.client.user == member.client.user and found.seen_ms > member.seen_ms:
+                return found.client
+        return None
 
     @property
     def latest(self) -> Consumer:
@@ -230,5 +282,7 @@ class ConsumerGroup:
         return msgspec.structs.replace(shared, version=subscription.version, class_filter=subscription.class_filter)
 
 
+_MAX_COMPARED = 8
+"""Maximum members with one client id that are compared."""
 _MAX_SHARED = 4_096
 """Maximum topics for which a group keeps a subscription to share."""

@@ -19,14 +19,16 @@ class Channel:
         name: Text that names the connection to people. Unique in this process, and never a key.
         user: User that the connection authenticated as last; empty before its first authentication.
         authentication: State of the guard that decides about this connection, None before its first request.
+        has_denied_route: True once the route of a topic was denied on this connection.
     """
 
-    __slots__ = ("authentication", "name", "user")
+    __slots__ = ("authentication", "has_denied_route", "name", "user")
 
     def __init__(self, name: str = "") -> None:
         self.name = name or f"{next(_numbers):08x}"
         self.user = ""
         self.authentication: object | None = None
+        self.has_denied_route = False
 
     def __repr__(self) -> str:
         return f"Channel({self.name!r})"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mqguard.dispatch.request import Handler, Request
 from mqguard.model import names
-from mqguard.model.topic import MAX_QUEUES, perm_fault
+from mqguard.model.topic import MAX_QUEUES, PERM_INHERIT, perm_fault
 from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
 from mqguard.namesrv.route_table import (
     UNIT_FLAG,
@@ -57,6 +57,10 @@ class RouteProcessor:
         ext = request.command.ext
         topic = read(ext, RouteHeader).topic
         found = self._table.route(topic)
+        if found is not None and topic == names.TEMPLATE_TOPIC and not request.link.peer.channel.has_denied_route:
+            # Clients do not show the reason for which a route was denied. With this route they find a broker, which
+            # denies their messages, and they show its reason.
+            found = _creating(found)
         if found is None:
             return Reply(
                 ResponseCode.TOPIC_NOT_EXIST, remark=f"No topic route info in name server for the topic: {topic}"
@@ -120,6 +124,14 @@ class RouteProcessor:
 
     def _flagged(self, wanted: Callable[[int], bool]) -> Handler:
         return lambda _: _topics(self._table.topics_flagged(wanted))
+
+
+def _creating(route: TopicRoute) -> TopicRoute | None:
+    """Return the part of the template topic's route with brokers that create topics, None if there are none."""
+    queues = {name: layout for name, layout in route.queues.items() if layout.perm & PERM_INHERIT}
+    if not queues:
+        return None
+    return TopicRoute([broker for broker in route.brokers if broker.name in queues], queues)
 
 
 def _queues_fault(data: QueueData) -> str | None:

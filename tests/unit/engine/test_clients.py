@@ -271,3 +271,23 @@ class ClientsAgainstModel(RuleBasedStateMachine):
 
 
 TestClientsAgainstModel = ClientsAgainstModel.TestCase
+
+
+def test_a_duplicate_has_the_same_user_and_id_and_sent_a_heartbeat_since():
+    clients = Clients()
+    one, two = client("c", peer("a"), "alice"), client("c", peer("b"), "alice")
+    for name, user in (("c", "bob"), ("d", "alice")):
+        clients.consume(client(name, peer("x"), user), consuming(), 9)
+    clients.consume(one, consuming(), 0)
+    assert clients.duplicate_of(one, "g") is None
+    assert clients.duplicate_of(two, "g") is None
+    clients.consume(two, consuming(), 5)
+    assert clients.duplicate_of(one, "g") is two
+    assert clients.duplicate_of(two, "g") is None
+    clients.consume(one, consuming(), 10)
+    assert clients.duplicate_of(two, "g") is one
+    clients.consume(client("e", two.peer, "alice"), consuming(), 20)
+    assert clients.duplicate_of(one, "g") is None
+    clients.consume(two, consuming(), 30)
+    clients.leave(two.peer.channel)
+    assert clients.duplicate_of(one, "g") is None

@@ -8,6 +8,7 @@ from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.kv import ORDER_NAMESPACE
 from mqguard.namesrv.route_table import QueueLayout, Registration
 from mqguard.remoting.codes import ResponseCode
+from tests.unit.namesrv.conftest import Directory
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +125,33 @@ def test_a_route_needs_a_permission_on_its_topic(directory):
     ]:
         assert directory.call(code, ext, b"{}", user="alice").code == ResponseCode.NO_PERMISSION
     assert directory.call(105, {"topic": "t"}, user=None).code == ResponseCode.NO_PERMISSION
+
+
+@pytest.fixture
+def fixed_topics():
+    """Return a name server whose broker does not create topics."""
+    return Directory(engine={"auto_create_topic": False})
+
+
+def test_the_template_topic_has_no_route_if_no_broker_creates_topics(fixed_topics):
+    assert fixed_topics.call(105, {"topic": "TBW102"}).code == ResponseCode.TOPIC_NOT_EXIST
+
+
+def test_only_brokers_that_create_topics_are_in_the_route_of_the_template_topic(fixed_topics):
+    layouts = {"TBW102": QueueLayout(8, 8, 7)}
+    other = Registration(cluster="C", broker="other", address="9.9.9.9:1", broker_id=0, topics=layouts)
+    fixed_topics.routes.register(other, 0)
+    route = json.loads(fixed_topics.call(105, {"topic": "TBW102"}).body)
+    assert [broker["brokerName"] for broker in route["brokerDatas"]] == ["other"]
+    assert [queue["brokerName"] for queue in route["queueDatas"]] == ["other"]
+
+
+def test_a_client_whose_route_was_denied_finds_a_broker_that_gives_the_reason(fixed_topics):
+    """This holds for a user without permission, and for wrong credentials; other connections still get code 17."""
+    fixed_topics.engine.topics.put(TopicConfig("t"))
+    fixed_topics.engine.group_commit.commit()
+    for user in (fixed_topics.user("bob"), "nobody"):
+        wire = fixed_topics.connect()
+        assert fixed_topics.call(105, {"topic": "t"}, wire=wire, user=user).code == ResponseCode.NO_PERMISSION
+        assert fixed_topics.call(105, {"topic": "TBW102"}, wire=wire, user=user).code == ResponseCode.SUCCESS
+    assert fixed_topics.call(105, {"topic": "TBW102"}).code == ResponseCode.TOPIC_NOT_EXIST

@@ -2,6 +2,7 @@
 
 import time
 
+from mqguard.broker.duplicate_clients import DuplicateClients
 from mqguard.broker.group_rules import ClientRights
 from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import connection, language_name, subscription_data
@@ -81,6 +82,7 @@ class ClientProcessor:
         self._broker = settings.name
         self._engine = engine
         self._clients = clients
+        self._duplicates = DuplicateClients(clients)
         self._locks = locks
         self._notices = notices
         self._statistics = statistics
@@ -193,6 +195,7 @@ class ClientProcessor:
         except (NoSuchGroup, LimitReached):
             # As at Apache, the client gets the error with its first pull. Its other groups work.
             return
+        self._duplicates.check(client, consuming, now_ms)
         if self._clients.consume(client, consuming, now_ms) and config.notify_changes:
             self._notices.changed(consuming.group)
 
