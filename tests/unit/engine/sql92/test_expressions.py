@@ -306,6 +306,16 @@ def test_parts_that_follow_each_other_are_not_nested(part):
     assert result(" AND ".join([part] * (MAX_DEPTH + 8)), a="5") in {True, False}
 
 
+@pytest.mark.parametrize("before", ["", "(a = 5) AND " * 8, "NOT a AND " * 8])
+def test_the_last_allowed_parenthesis_is_allowed(before):
+    def text(depth):
+        return before + "(" * depth + "a = 5" + ")" * depth
+
+    compile_selector(text(MAX_DEPTH), str)
+    with pytest.raises(FilterInvalid, match=f"more than {MAX_DEPTH} parts are nested"):
+        compile_selector(text(MAX_DEPTH + 1), str)
+
+
 def test_the_last_allowed_term_is_allowed():
     text = " OR ".join(["a = 5"] * (MAX_TERMS // 2))
     compile_selector(f"NOT ({text})", str)
