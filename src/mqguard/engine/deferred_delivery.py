@@ -12,7 +12,7 @@ import re
 from mqguard.engine.errors import MessageIllegal
 from mqguard.engine.log import MessageLog, key_hashes
 from mqguard.engine.offsets import Offsets
-from mqguard.engine.store_clock import StoreClock, is_ahead
+from mqguard.engine.store_clock import StoreClock, first_at, is_ahead
 from mqguard.engine.topics import Topics
 from mqguard.errors import MqguardError
 from mqguard.model import names, properties, record
@@ -95,6 +95,10 @@ class DeferredDelivery:
             self._waiting[topic] = left
         else:
             self._waiting.pop(topic, None)
+
+
+_LOOK_AGAIN_MS = 1000
+"""Interval of looking at a level whose first message was stored before the date was set back."""
 
 
 class DelayLevelsInvalid(MqguardError):
@@ -244,14 +248,15 @@ class DelayQueues:
             return
 
         entries = self._store.entries(queue, begin, min(self._left, queue.max_offset - begin))
-        due_after_falls = self._due_after_falls(queue, begin)
+        due_after_falls = self._due_after_falls(queue, entries)
         done = 0
         try:
             for entry in entries:
-                due = min([entry.tag_code, *(due for offset, due in due_after_falls if offset > entry.queue_offset)])
+                later = (due for offset, due in due_after_falls or () if offset > entry.queue_offset)
+                due = min([entry.tag_code, *later])
                 if due > now and not is_ahead(entry.store_time, now):
-                    # Without falls of the date the queue is in order of due times: no later entry is due before.
-                    self._next_due[queue_id] = 0 if self.times.falls else due
+                    # The queue is in order of due times, except at a fall of the date: a new entry may be due before.
+                    self._next_due[queue_id] = min(due, now + _LOOK_AGAIN_MS) if due_after_falls is not None else due
                     break
                 if done and entry.size > self._left_bytes:
                     break
@@ -264,17 +269,20 @@ class DelayQueues:
                 self._offsets.set(DELAY_GROUP, names.SCHEDULE_TOPIC, queue_id, begin + done)
             self._left -= done
 
-    def _due_after_falls(self, queue: Queue, begin: int) -> list[tuple[int, int]]:
-        """Return offset and due time of the first entry after each fall of the date.
+    def _due_after_falls(self, queue: Queue, entries: list[QueueEntry]) -> list[tuple[int, int]] | None:
+        """Return offset and due time of the first entry after each fall of the date since some entries were stored.
 
         All entries of a level wait equally long. The due time of an entry from before a fall is a date of the wrong
         clock. So this entry is due when the first entry after the fall is due.
+
+        Returns:
+            None if the date has not fallen since.
         """
-        found = []
-        for offset, _ in self.times.ranges(queue)[1:] if self.times.falls else ():
-            if offset > begin:
-                found += [(offset, entry.tag_code) for entry in self._store.entries(queue, offset, 1)]
-        return found
+        falls = [fall for fall in self.times.falls if entries and fall.physical > entries[0].physical]
+        if not falls:
+            return None
+        offsets = [first_at(self._store, queue, fall.physical) for fall in falls]
+        return [(offset, entry.tag_code) for offset in offsets for entry in self._store.entries(queue, offset, 1)]
 
     def _deliver_entry(self, entry: QueueEntry) -> None:
         message = self._waiting_message(entry)

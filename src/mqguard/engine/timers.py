@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 _LAST_KEY = b"\xff" * 17
 RECALL_SLACK_MS = 1_000
 """Maximum difference between the due time of a message and that of a recall: clients know it by the second."""
-MAX_RECALLED = 64
+MAX_RECALLED = 16
 """Maximum messages of one topic with one unique id that a recall removes."""
 
 
@@ -75,8 +75,8 @@ class Timers:
         # The next entry to read after a fall of the date, None if all are read.
         self._unread: bytes | None = b"" if times.falls or is_ahead(store.last_time, self._now) else None
         self._has_read = False
-        # Changes that are staged and not yet visible in the tables: new entries by their recall key, removed entries.
-        self._added: dict[bytes, dict[bytes, bytes]] = {}
+        # Staged changes, which the tables do not show yet. New entries have their promised time and their record.
+        self._added: dict[bytes, dict[bytes, tuple[int, bytes]]] = {}
         self._removed: set[bytes] = set()
         self._bytes_changed = 0
         self.bytes = 0
@@ -133,15 +133,16 @@ class Timers:
             return
 
         data = record.encode(message)
-        self._put(due, message, data, _recall_key(topic, unique_id))
+        self._put(due, due, message, data, _recall_key(topic, unique_id))
         self._bytes_changed += len(data)
 
-    def _put(self, due: int, message: Record, data: bytes, recall_key: bytes) -> None:
+    def _put(self, due: int, promised: int, message: Record, data: bytes, recall_key: bytes) -> None:
         key = due.to_bytes(_TIME_BYTES, "big") + message.physical_offset.to_bytes(8, "big")
         self._store.stage_value(Table.TIMERS, key, data)
-        self._store.stage_value(Table.TIMER_IDS, recall_key + key, b"")
+        # The promised time is the due time, unless the date was set back since.
+        self._store.stage_value(Table.TIMER_IDS, recall_key + key, promised.to_bytes(_TIME_BYTES, "big"))
         self._await_commit()
-        self._added.setdefault(recall_key, {})[key] = data
+        self._added.setdefault(recall_key, {})[key] = promised, data
         self._first = min(self._first, key)
         self._next_due = min(self._next_due, due)
 
@@ -186,23 +187,20 @@ class Timers:
         recall_key = _recall_key(topic, unique_id)
         size = len(recall_key)
         found = self._store.values(Table.TIMER_IDS, start=recall_key, below=recall_key + _LAST_KEY, limit=MAX_RECALLED)
-        keys = {name[size:]: self._store.value(Table.TIMERS, name[size:]) for name, _ in found}
-        keys.update(self._added.get(recall_key, {}))
+        # Only a message that will be removed is read: otherwise a client could read large ones again and again.
+        keys = {name[size:] for name, promised in found if abs(_due(promised) - due) <= RECALL_SLACK_MS}
+        staged = self._added.get(recall_key, {})
+        keys.update(key for key, (promised, _) in staged.items() if abs(promised - due) <= RECALL_SLACK_MS)
         count = 0
-        for key, data in keys.items():
-            if data is not None and key not in self._removed:
-                count += self._recall_entry(key, data, (topic, unique_id), due)
+        for key in sorted(keys - self._removed):
+            data = staged[key][1] if key in staged else self._store.value(Table.TIMERS, key)
+            count += data is not None and self._recall_entry(key, data, (topic, unique_id))
         self.recalled += count
         return count
 
-    def _recall_entry(self, key: bytes, data: bytes, ids: tuple[str, str], due: int) -> bool:
+    def _recall_entry(self, key: bytes, data: bytes, ids: tuple[str, str]) -> bool:
         message = _decoded(data)
-        if message is None:
-            return False
-        pairs = properties.parse(message.properties.decode(errors="replace"))
-        # The key has another time if the date was set back since.
-        promised = int(pairs.get(properties.TIMER_OUT_MS, "0"))
-        if _ids_of(pairs) != ids or abs(promised - due) > RECALL_SLACK_MS:
+        if message is None or _ids_of(properties.parse(message.properties.decode(errors="replace"))) != ids:
             return False
         self._deferred.uncount(ids[0], len(message.body))
         self._remove(key, len(data), _recall_key(*ids))
@@ -220,11 +218,12 @@ class Timers:
             if message is None or key in self._removed or not is_ahead(message.store_timestamp, now):
                 continue
             pairs = properties.parse(message.properties.decode(errors="replace"))
-            due = now + max(0, int(pairs.get(properties.TIMER_OUT_MS, "0")) - message.store_timestamp)
+            promised = int(pairs.get(properties.TIMER_OUT_MS, "0"))
+            due = now + max(0, promised - message.store_timestamp)
             if due < _due(key) and not _DELAYS.isdisjoint(pairs):
                 recall_key = _recall_key(*_ids_of(pairs))
                 self._remove(key, 0, recall_key)
-                self._put(due, message, data, recall_key)
+                self._put(due, promised, message, data, recall_key)
         if self._removed:
             self._delivering = True
             self._group_commit.undo(lambda: self._read_again(start))

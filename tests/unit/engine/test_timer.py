@@ -388,6 +388,30 @@ def test_a_delay_begins_again_after_the_date_was_set_back(store, clock):
     assert store.values(Table.TIMERS) == store.values(Table.TIMER_IDS) == []
 
 
+def test_a_message_is_recalled_in_the_iteration_in_which_its_delay_begins_again(store, clock):
+    engine = make_engine(store, clock)
+    clock.jump(3_600_000)
+    due = delayed(engine, seconds=60)
+    ticked(engine, clock, 100)
+    clock.jump(-3_600_000)
+    clock.now += 50
+    engine.tick()
+    assert recalled(engine, "U", due)
+    ticked(engine, clock, 100_000)
+    clock.now = due
+    ticked(engine, clock, 100)
+    assert store.values(Table.TIMERS) == store.values(Table.TIMER_IDS) == []
+    assert engine.timers.recalled == 1
+
+
+def test_a_recall_for_another_time_reads_no_message(engine, store, clock, monkeypatch):
+    """Otherwise a client could read its large messages again and again by small requests."""
+    due = delayed(engine)
+    monkeypatch.setattr(store, "value", None)
+    assert recalled(engine, "U", due + 2_000)
+    assert recalled(engine, "V", due)
+
+
 def test_a_delay_begins_again_after_a_restart_with_an_earlier_date(store, clock):
     clock.jump(3_600_000)
     engine = make_engine(store, clock)
