@@ -116,6 +116,30 @@ def java_filter_module() -> list[str]:
     return ["java", "-Xmx256m", "-Xss1m", "-XX:+UseSerialGC", "-cp", places, "FilterModule"]
 
 
+def java_servers(home: Path, main: str, *arguments: str) -> list[str]:
+    """Return the command that starts Apache's broker or name server, with its data in `home`.
+
+    Args:
+        home: Directory of its data.
+        main: Main class, such as `org.apache.rocketmq.namesrv.NamesrvStartup`.
+        *arguments: Arguments of the class.
+    """
+    need("java", "mvn")
+    pom = HERE / "java" / f"rocketmq-servers-{JAVA_CLIENTS[0]}.xml"
+    with alone(f"java-servers-{JAVA_CLIENTS[0]}") as directory:
+        jars = directory / "jars"
+
+        def fetch() -> None:
+            shutil.rmtree(jars, ignore_errors=True)
+            copy = ["dependency:copy-dependencies", f"-DoutputDirectory={jars}"]
+            run(["mvn", "-q", "-B", "-f", str(pom), *copy], where=directory)
+
+        build_once(directory, "jars.stamp", [pom], fetch)
+    packages = ("java.nio", "sun.nio.ch", "java.lang")
+    opens = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in packages]
+    return ["java", "-Xmx512m", "-XX:+UseSerialGC", *opens, *java_places(home, f"{jars}/*"), main, *arguments]
+
+
 def java_places(home: Path, classes: str) -> list[str]:
     """Return the options of a Java process for its directory and its classes."""
     return [f"-Duser.home={home}", f"-Drocketmq.home.dir={home}", "-cp", classes]
