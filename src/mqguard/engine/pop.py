@@ -321,6 +321,7 @@ class Pop:
         self, request: PopRequest, place: _Place, position: int, messages: list[PoppedMessage], pop_time: int
     ) -> None:
         """Stage the deliveries of messages that are not in flight, and the position after them."""
+        self._offsets.set_pulled(request.group, place.topic, place.queue_id, position)
         queue = place.queue
         if not messages and (queue is None or queue.is_idle):
             self._offsets.set(request.group, place.topic, place.queue_id, position, request.creator)

@@ -11,6 +11,7 @@ from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
 from mqguard.engine.offsets import SMALL_QUEUE
+from mqguard.engine.request_modes import POP
 from mqguard.model import names
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.groups import ResetOffsets
@@ -172,7 +173,10 @@ class OffsetResetProcessor:
         table = {queue_id: self._target(header, queue_id) for queue_id in queues}
         for queue_id, offset in table.items():
             self._engine.offsets.set(header.group, header.topic, queue_id, offset, request.access.creator)
-            if self._clients.group(header.group) is not None:
+            self._engine.pop.reset(header.group, header.topic, queue_id)
+            mode = self._engine.request_modes.get(header.topic, header.group)
+            pops = mode is not None and mode.mode == POP
+            if self._clients.group(header.group) is not None and not pops:
                 self._send_later(header.group, header.topic, queue_id, offset)
         self._engine.group_commit.after(lambda: self._wake(header.topic))
         moved = {self._progress.queue(header.topic, queue_id): offset for queue_id, offset in table.items()}
@@ -213,6 +217,7 @@ class OffsetResetProcessor:
             if self._engine.topics.get(topic) is not None:
                 for queue_id, offset in source[topic].items():
                     self._engine.offsets.set(header.dest_group, topic, queue_id, offset, request.access.creator)
+                    self._engine.pop.reset(header.dest_group, topic, queue_id)
         return Reply(stored=True)
 
     def _target(self, header: ResetOffsetHeader, queue_id: int) -> int:

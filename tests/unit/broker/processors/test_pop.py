@@ -492,3 +492,15 @@ def test_deliveries_and_acknowledgements_are_counted_under_the_names_of_apache(h
     assert minute("GROUP_CK_NUMS", "t@g") == minute("BROKER_CK_NUMS", "DefaultCluster") == 1
     assert minute("GROUP_ACK_NUMS", "t@g") == minute("BROKER_ACK_NUMS", "DefaultCluster") == 2
     assert minute("BROKER_GET_NUMS", "DefaultCluster") == 3
+
+
+def test_a_reset_offset_is_where_the_group_pops_next(house):
+    for number in range(3):
+        send(house, b"%d" % number)
+    [(_, handle), *_] = pop(house)
+    answer = park(house)
+    reset = {"topic": "t", "group": "g", "timestamp": -1, "isForce": "true", "queueId": 0, "offset": 1}
+    assert house.call(222, reset).code == 0
+    house.tick()
+    assert [message.body for message, _ in popped(answer())] == [b"1", b"2"]
+    assert house.call(ACK, about(handle)).code == ResponseCode.NO_MESSAGE
