@@ -73,6 +73,11 @@ class Driver:
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
+    def kill(self) -> None:
+        """Kill the process, as if its machine had failed."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """End the process with all clients that a test left running."""
         if self._process.stdin is not None:

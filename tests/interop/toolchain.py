@@ -140,6 +140,31 @@ def java_servers(home: Path, main: str, *arguments: str) -> list[str]:
     return ["java", "-Xmx512m", "-XX:+UseSerialGC", *opens, *java_places(home, f"{jars}/*"), main, *arguments]
 
 
+def java_pop_driver(home: Path) -> list[str]:
+    """Return the command that starts the driver of pop consumers on the newest official Java client."""
+    sources = [HERE / "java" / "pop" / "PopDriver.java"]
+    sources += [
+        HERE / "java" / "src" / f"{name}.java" for name in ("Consumers", "Failure", "Json", "Loop", "Step", "Version")
+    ]
+    places = java_classes(JAVA_CLIENTS[0], "pop-classes", sources)
+    return ["java", *JAVA_FLAGS, *java_places(home, places), "PopDriver"]
+
+
+def java_proxy(home: Path) -> list[str]:
+    """Return the command that starts Apache's proxy 5.5.0, without its options."""
+    places = java_places(home, java_classes("proxy-5.5.0", "proxy-classes", [HERE / "java" / "src" / "Json.java"]))
+    opens = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in ("java.nio", "sun.nio.ch", "java.lang")]
+    opens += [f"--add-exports=java.base/{name}=ALL-UNNAMED" for name in ("sun.nio.ch", "jdk.internal.ref")]
+    return ["java", "-Xmx512m", "-XX:+UseSerialGC", *opens, *places, "org.apache.rocketmq.proxy.ProxyStartup"]
+
+
+def java_grpc_driver(home: Path) -> list[str]:
+    """Return the command that starts the driver of the official gRPC client for Java."""
+    sources = [HERE / "java" / "grpc" / "GrpcDriver.java"]
+    sources += [HERE / "java" / "src" / f"{name}.java" for name in ("Failure", "Json", "Loop", "Step", "Version")]
+    return ["java", *JAVA_FLAGS, *java_places(home, java_classes("grpc-5.2.0", "grpc-classes", sources)), "GrpcDriver"]
+
+
 def java_places(home: Path, classes: str) -> list[str]:
     """Return the options of a Java process for its directory and its classes."""
     return [f"-Duser.home={home}", f"-Drocketmq.home.dir={home}", "-cp", classes]
