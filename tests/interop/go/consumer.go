@@ -151,5 +151,11 @@ func closeAll(step) (answer, error) {
 		}
 		delete(producers, key)
 	}
+	for key, state := range transactors {
+		if err := state.made.Shutdown(); err != nil {
+			return nil, err
+		}
+		delete(transactors, key)
+	}
 	return answer{}, nil
 }

@@ -4,6 +4,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.LocalTransactionState;
 import org.apache.rocketmq.client.producer.TransactionListener;
 import org.apache.rocketmq.client.producer.TransactionMQProducer;
@@ -69,6 +70,7 @@ final class Transactions {
         producer.setHeartbeatBrokerInterval(500); // 30 s by default: how long a client is unknown to a restarted server
         producer.setInstanceName(step.get("handle") + "_" + System.nanoTime());
         producer.setRetryTimesWhenSendFailed(0);
+        producer.setSendMsgTimeout(15000);
         producer.setTransactionListener(state);
         producer.start();
         state.producer = producer;
@@ -86,7 +88,7 @@ final class Transactions {
                     message.putUserProperty(argument.getKey().substring("property.".length()), argument.getValue());
                 }
             }
-            TransactionSendResult result = state.producer.sendMessageInTransaction(message, null);
+            TransactionSendResult result = sendHalf(state.producer, message);
             Map<String, Object> out = new LinkedHashMap<>();
             out.put("status", result.getSendStatus());
             out.put("state", result.getLocalTransactionState());
@@ -97,6 +99,15 @@ final class Transactions {
             results.add(out);
         }
         answer.put("results", results);
+    }
+
+    /** Sends a message; a failure is the answer of the broker, which the client wraps. */
+    private static TransactionSendResult sendHalf(TransactionMQProducer producer, Message message) throws Exception {
+        try {
+            return producer.sendMessageInTransaction(message, null);
+        } catch (MQClientException failure) {
+            throw failure.getCause() instanceof Exception ? (Exception) failure.getCause() : failure;
+        }
     }
 
     void checked(Step step, Map<String, Object> answer) throws Exception {
