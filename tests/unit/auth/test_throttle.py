@@ -243,3 +243,17 @@ def test_a_wait_ends_within_a_millisecond_of_the_exact_time(limits, history):
             assert exact - 1e-6 <= wait <= exact + 1 + 1e-6
             assert wait > 0 or exact < 1e-6
             assert exact > 0 or wait <= 1
+
+
+def test_several_processes_together_verify_as_many_attempts_as_one() -> None:
+    """Each of them has a third of the attempts, and is open again at a third of the rate."""
+    whole, part = ThrottleLimits(), ThrottleLimits().divided(3)
+    for limits, allowed in ((whole, whole.pair_burst), (part, whole.pair_burst // 3)):
+        throttle = Throttle(limits)
+        verified = 0
+        while not throttle.wait_ms("alice", "10.0.0.1", 0):
+            throttle.failed("alice", "10.0.0.1", 0)
+            verified += 1
+        assert verified == allowed
+    assert ThrottleLimits().divided(1) == whole
+    assert ThrottleLimits().divided(1_000_000).pair_burst == 1

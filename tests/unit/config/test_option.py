@@ -88,3 +88,18 @@ def test_a_secret_comes_from_a_file_or_the_environment(tmp_path, monkeypatch):
     for text, why in ((f"file:{path}", "is not UTF-8"), ("env:NONE", "is not set"), ("file:", "cannot be read")):
         with pytest.raises(ValueInvalid, match=why):
             option.SECRET.read(text)
+
+
+def test_addresses_are_read_and_written() -> None:
+    found = option.ADDRESSES.read("10.1.2.3:9876; [::1]:9876;name.example:1;")
+    assert found.pairs == (("10.1.2.3", 9876), ("::1", 9876), ("name.example", 1))
+    assert option.ADDRESSES.read(str(found)) == found
+    assert str(option.Addresses()) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["10.1.2.3", "10.1.2.3:", ":9876", "h:0", "h:65536", "h:x", "h:1,h:2", "h:1;h:1", "a b:1"]
+)
+def test_text_that_is_not_addresses_is_refused(text: str) -> None:
+    with pytest.raises(ValueInvalid):
+        option.ADDRESSES.read(text)
