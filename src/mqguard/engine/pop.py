@@ -31,6 +31,7 @@ from mqguard.engine.topics import Topics
 from mqguard.model import names
 from mqguard.model.process import Clock
 from mqguard.model.record import QUEUE_OFFSET_AT
+from mqguard.model.topic import MESSAGE_TYPE, TopicConfig
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
@@ -40,6 +41,8 @@ _MAX_READ = 800
 """The same for a filter that needs the properties of every message."""
 _RETRY_FIRST = 5
 """One of five pops begins with the retry topic, so that neither topic can starve the other."""
+_PRIORITY_FACTOR = "priority.factor"
+"""Attribute of a group: the percentage of pops that follow the priorities (Apache: 100)."""
 _MISPLACED = {FetchStatus.OFFSET_TOO_SMALL, FetchStatus.OFFSET_OVERFLOW_BADLY}
 _offset_in = struct.Struct(">q").unpack_from
 
@@ -104,6 +107,7 @@ class Pop:
         self._fetcher = fetcher
         self._in_flight = in_flight
         self._topics = topics
+        self._groups = groups
         self._offsets = offsets
         self._clock = clock
         self._max_bytes = settings.max_fetch_bytes
@@ -268,19 +272,35 @@ class Pop:
     def _places(self, request: PopRequest, *, retry: bool) -> list[_Place]:
         """Return the queues that a pop visits, in order. The first offsets of a new group are committed."""
         self._count += 1
-        queues = self._topics.require(request.topic).read_queues
+        config = self._topics.require(request.topic)
+        queues = config.read_queues
+        has_priorities = not request.in_order and self._has_priorities(request.group, config)
         if request.queue_id >= 0:
             self._fetcher.queue(request.topic, request.queue_id)
             places = [self._place(request, request.topic, request.queue_id)]
         else:
             first = self._count % max(1, queues)
-            places = [self._place(request, request.topic, (first + number) % queues) for number in range(queues)]
+            order = [(first + number) % queues for number in range(queues)]
+            if has_priorities:
+                order.sort(reverse=True)
+            places = [self._place(request, request.topic, number) for number in order]
         again = names.pop_retry_topic(request.group, request.topic)
         if retry and self._topics.get(again) is not None:
-            # The multiplication spreads the pops, so that no group always gets the same order.
-            is_first = (self._count * 0x9E3779B1 & 0xFFFFFFFF) * _RETRY_FIRST >> 32 == 0
-            places.insert(0 if is_first else len(places), self._place(request, again, 0))
+            is_first = self._random(_RETRY_FIRST) == 0
+            places.insert(0 if is_first and not has_priorities else len(places), self._place(request, again, 0))
         return places
+
+    def _random(self, limit: int) -> int:
+        """Return a number below a limit, spread over all pops so that no group always gets the same one."""
+        return (self._count * 0x9E3779B1 & 0xFFFFFFFF) * limit >> 32
+
+    def _has_priorities(self, group: str, topic: TopicConfig) -> bool:
+        """Return True if this pop begins with the queue of the highest priority."""
+        if topic.attributes.get(MESSAGE_TYPE) != "PRIORITY":
+            return False
+        config = self._groups.get(group)
+        factor = "" if config is None else config.attributes.get(_PRIORITY_FACTOR, "")
+        return self._random(100) < (int(factor) if factor.isdecimal() and len(factor) <= 3 else 100)
 
     def _place(self, request: PopRequest, topic: str, queue_id: int) -> _Place:
         stored = self._store.queue(topic, queue_id)

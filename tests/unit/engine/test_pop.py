@@ -124,6 +124,26 @@ class TestPop:
             pop(engine, in_order=True, attempt_id="x" * 256)
 
 
+class TestPriority:
+    def test_the_highest_queue_of_a_topic_of_priorities_comes_first(self, engine, clock):
+        group(engine)
+        engine.topics.put(TopicConfig("orders", 4, 4, attributes={"message.type": "PRIORITY"}))
+        for queue_id in (0, 3, 1, 2):
+            send(engine, b"%d" % queue_id, queue_id=queue_id)
+        assert bodies(pop(engine, max_messages=1)) == [b"3"]
+        ticked(engine, clock, 1100)
+        for expected in (b"2", b"1", b"0", b"3"):
+            assert bodies(pop(engine, max_messages=1)) == [expected]
+
+    def test_a_group_may_ignore_priorities(self, engine):
+        group(engine, attributes={"priority.factor": "0"})
+        engine.topics.put(TopicConfig("orders", 4, 4, attributes={"message.type": "PRIORITY"}))
+        for queue_id in range(4):
+            for _ in range(8):
+                send(engine, b"%d" % queue_id, queue_id=queue_id)
+        assert len({bodies(pop(engine, max_messages=1))[0] for _ in range(8)}) > 1
+
+
 class TestNewGroup:
     def test_a_small_queue_is_read_from_the_start(self, engine):
         group(engine)

@@ -23,6 +23,7 @@ from mqguard.remoting.bodies.clients import (
 from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
+from mqguard.remoting.pop_handles import named_topic
 
 Queues = Callable[[str], Mapping[str, int]]
 """Function that returns the number of readable queues of a topic by broker; empty for an unknown topic."""
@@ -66,6 +67,9 @@ class AssignmentProcessor:
     def query(self, request: Request) -> Reply:
         """Return the queues of a client (400). An answer without a list makes the client keep those that it has."""
         body = decode(request.command.body, QueryAssignment)
+        if body.topic.startswith(named_topic(body.consumer_group, "")):
+            # A client names its retry topic of pop like this. Another group may have a retry topic with that name.
+            return Reply(body=encode(Assignments(message_queue_assignments=[])))
         mode = self._mode(body.topic, body.consumer_group)
         assigned = self._assign(body, mode)
         if assigned is None:

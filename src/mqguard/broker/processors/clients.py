@@ -17,7 +17,7 @@ from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Mem
 from mqguard.engine.locks import Locks, QueueKey
 from mqguard.guard.admitted_request import DeniedPart
 from mqguard.guard.permissions import SUB
-from mqguard.guard.topic_ownership import consumed, group_permission
+from mqguard.guard.topic_ownership import group_permission, popped
 from mqguard.model.peer import Channel
 from mqguard.model.process import Clock
 from mqguard.remoting.bodies.clients import (
@@ -38,6 +38,7 @@ from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read
 from mqguard.remoting.headers.groups import ConsumerGroupHeader, ProducerGroupHeader, UnregisterClientHeader
+from mqguard.remoting.pop_handles import named_topic
 
 MAX_GROUPS = 1_000
 """Maximum groups of one connection. Each takes memory, and usual processes have a few."""
@@ -220,18 +221,24 @@ def _keep_granted(consumer: ConsumerData, denied: DeniedPart) -> bool:
     consumer.subscription_data_set = [
         one
         for one in consumer.subscription_data_set
-        if denied.permissions.isdisjoint(consumed(one.topic, consumer.group_name, SUB, SUB))
+        if denied.permissions.isdisjoint(popped(one.topic, consumer.group_name, SUB, SUB))
     ]
     return True
 
 
 def _consuming(consumer: ConsumerData, filters: Filters, *, keep: bool) -> ConsumerHeartbeat:
+    # Clients name the retry topic of pop in a form that may be the name of another group's retry topic.
+    others = named_topic(consumer.group_name, "")
     return ConsumerHeartbeat(
         consumer.group_name,
         str(consumer.consume_type),
         str(consumer.message_model),
         str(consumer.consume_from_where),
-        None if keep else tuple(_subscription(data, filters) for data in consumer.subscription_data_set),
+        None
+        if keep
+        else tuple(
+            _subscription(data, filters) for data in consumer.subscription_data_set if not data.topic.startswith(others)
+        ),
     )
 
 

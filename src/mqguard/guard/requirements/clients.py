@@ -20,6 +20,7 @@ from mqguard.guard.topic_ownership import (
     given_group,
     given_topic,
     group_permission,
+    popped,
     require_name,
 )
 from mqguard.model.text import is_blank
@@ -54,7 +55,8 @@ def _consumer(consumer: ConsumerData) -> RequiredPermissions:
     group = given_group(consumer.group_name, "groupName")
     permissions = [group_permission(group, SUB, "groupName")]
     for subscription in consumer.subscription_data_set:
-        permissions += consumed(given_topic(subscription.topic), group, SUB, SUB)
+        # A client whose queues the broker assigns also names the retry topic of pop, in its older form.
+        permissions += popped(given_topic(subscription.topic), group, SUB, SUB)
     return tuple(permissions)
 
 
@@ -72,7 +74,7 @@ def queues(command: Command) -> Iterator[RequiredPermission]:
 def assignment(command: Command) -> Iterator[RequiredPermission]:
     """Require Sub on topic and group."""
     body = read_body(command, QueryAssignment)
-    yield from consumed(given_topic(body.topic), given_group(body.consumer_group), SUB, SUB)
+    yield from popped(given_topic(body.topic), given_group(body.consumer_group), SUB, SUB)
 
 
 def check_client(command: Command) -> Iterator[RequiredPermission]:

@@ -161,6 +161,23 @@ def test_only_users_with_the_rights_assign_and_set(house):
     assert house.call(QUERY, None, body, user="w").code == ResponseCode.NO_PERMISSION
 
 
+def test_a_client_may_name_its_retry_topic_of_pop_and_gets_nothing_of_another_group(house):
+    """Java's client subscribes to it if the broker assigns its queues, which it then pulls."""
+    house.user("u", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    house.engine.groups.with_retry_topic("g_t")
+    house.engine.group_commit.commit()
+    body = json.loads(beat(client="c1"))
+    subscription = {"topic": "%RETRY%g_t", "subString": "*", "tagsSet": [], "codeSet": [], "subVersion": 1}
+    body["consumerDataSet"][0]["subscriptionDataSet"].append(subscription)
+    wire = house.connect()
+    assert house.call(34, None, json.dumps(body).encode(), user="u", wire=wire).code == 0
+    assert list(house.broker.clients.group("g").subscriptions) == ["t"]
+    assert query(house, topic="%RETRY%g_t", user="u") == []
+    pull = {"consumerGroup": "g", "topic": "%RETRY%g_t", "queueId": 0, "queueOffset": 0, "maxMsgNums": 1, "sysFlag": 0}
+    pull |= {"commitOffset": 0, "suspendTimeoutMillis": 0, "subVersion": 0}
+    assert house.call(11, pull, user="u", wire=wire).code == ResponseCode.NO_PERMISSION
+
+
 @pytest.mark.parametrize("queues", range(1, 9))
 @pytest.mark.parametrize("count", range(1, 9))
 @pytest.mark.parametrize("strategy", [average, average_by_circle])
