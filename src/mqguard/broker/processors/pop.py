@@ -111,9 +111,11 @@ class PopProcessor:
     def pop(self, request: Request) -> Reply | None:
         """Answer with messages, or suspend the request until there are some."""
         header = read(request.command.ext, PopHeader)
-        if header.max_msg_nums > MAX_POPPED:
+        if not 1 <= header.max_msg_nums <= MAX_POPPED:
+            # A pop of no messages would leave messages in the queue, which would wake it again in each iteration.
             raise RequestRefused(
-                ResponseCode.INVALID_PARAMETER, f"maxMsgNums is {header.max_msg_nums}; at most {MAX_POPPED} are popped"
+                ResponseCode.INVALID_PARAMETER,
+                f"maxMsgNums is {header.max_msg_nums}; it must be 1 to {MAX_POPPED}",
             )
         self._check_group(request, header.consumer_group, header.topic)
         popping = self._popping(request, header)
