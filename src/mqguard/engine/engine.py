@@ -70,7 +70,8 @@ class Engine:
         delays: Messages that wait at a delay level.
         timers: Messages that wait for a time.
         filters: Compiler of the filters of subscriptions.
-        pop: Pop, acknowledgement and redelivery.
+        pop: Pop, acknowledgement and change of the invisible time.
+        redelivery: Redelivery of popped messages that were not acknowledged in time.
         transactions: Half messages that wait for the end of their transaction.
         discarded: Transactions whose checks gave no result.
         request_modes: Ways in which groups receive the messages of topics.
@@ -100,9 +101,9 @@ class Engine:
         in_flight = InFlight(store, self.group_commit, self.offsets, clock)
         self.pop = Pop(store, self._fetcher, in_flight, self.topics, self.groups, self.offsets, settings, clock)
         self.request_modes = RequestModes(store, self.group_commit, self.topics, self.groups)
-        redelivery = Redelivery(store, self._log, in_flight, self.topics, self.groups, self.pop.notify)
+        self.redelivery = Redelivery(store, self._log, in_flight, self.topics, self.groups, self.pop.notify)
         self._maintenance = Maintenance(
-            store, self.group_commit, clock, settings, self._sender, self.delays, self.timers, redelivery
+            store, self.group_commit, clock, settings, self._sender, self.delays, self.timers, self.redelivery
         )
         self._retries = Retries(
             self._log, self._lookup, self.topics, self.groups, self.delays, self._sender.check_waiting

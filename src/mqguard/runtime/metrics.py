@@ -96,7 +96,17 @@ def observe_engine(metrics: Metrics, engine: Engine) -> None:
         "mqguard_messages_undeliverable_total",
         "Messages that were dropped when due: they were damaged, or their topic was deleted.",
         "kind",
-        {"delay-level": lambda: engine.delays.undeliverable, "timer": lambda: engine.timers.undeliverable},
+        {
+            "delay-level": lambda: engine.delays.undeliverable,
+            "timer": lambda: engine.timers.undeliverable,
+            "pop": lambda: engine.redelivery.undeliverable,
+        },
+    )
+    metrics.observe(
+        "mqguard_pop_messages_in_flight",
+        "Messages that were popped, and are neither acknowledged nor visible again.",
+        lambda: engine.pop.in_flight_count,
+        MetricKind.GAUGE,
     )
     transactions = engine.transactions
     metrics.observe(
