@@ -97,6 +97,11 @@ def cli_page() -> str:
             "`consumer lag`, `audit`) prints one object for each item, each on its own line. An empty list prints "
             "nothing."
         ),
+        (
+            "- Keys are in camel case, such as `minimalChange`, and a user is always `user`. Other keys are only names "
+            "of options (`options` of `config` and `context`), of Apache (`properties` of messages, `attributes` of "
+            "topics, `values` of `status`) and of the audit log (the records of `audit`)."
+        ),
         "- Several values are an array, also if there is only one. A missing value is `null`.",
         "- Times are texts in ISO 8601, or milliseconds if the name ends with `Ms` or `Timestamp`.",
         '- An error is one object on standard error, `{"error": "…", "exit": 1}`, and a warning `{"warning": "…"}`.',

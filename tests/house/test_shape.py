@@ -130,3 +130,29 @@ def test_no_log_event_is_an_f_string() -> None:
     ]
 
     assert found == []
+
+
+def test_json_of_commands_has_keys_in_camel_case() -> None:
+    """Rare members of answers, which no example of a command prints."""
+    wrong = [
+        f"{path}:{key.lineno}: {key.value}"
+        for path, text in modules()
+        if path.startswith("cli/") or path in {"auth/explain.py", "guard/denial.py"}
+        for node in ast.walk(ast.parse(text))
+        for key in _string_keys(node)
+        if re.fullmatch(r"[a-z]+_\w+", key.value) and key.value not in _KEYS_OF_OTHERS
+    ]
+    assert wrong == []
+
+
+_KEYS_OF_OTHERS = {"help_option_names", "max_content_width", "only_data", "authenticated_by", "decided_by"}
+"""Arguments of click and of functions, and names of the audit log."""
+
+
+def _string_keys(node: ast.AST) -> Iterator[ast.Constant]:
+    keys: list[ast.expr | None] = []
+    if isinstance(node, ast.Dict):
+        keys = node.keys
+    elif isinstance(node, ast.Assign):
+        keys = [target.slice for target in node.targets if isinstance(target, ast.Subscript)]
+    yield from (key for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str))

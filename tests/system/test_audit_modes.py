@@ -78,7 +78,7 @@ def test_admissions_have_the_records_of_the_mode(tmp_path: Path, mode: str, most
     notes = [line for line in lines_in(server, "audit.jsonl.admitted") if line["event"] == "not-recorded"]
     assert [bool(line["count"]) for line in notes] == ([False, True] if mode == "off" else [])
     value = replayed(server, tmp_path)
-    assert value["without_admissions"] == (mode == "off")
+    assert value["withoutAdmissions"] == (mode == "off")
     times = [change["times"] for change in value["changes"] if change["user"] == "alice"]
     assert times == ([] if mode == "off" else [50])
     shown = run_as(server, directory=tmp_path)("audit", "--data", str(server.data), "--user", "alice").out

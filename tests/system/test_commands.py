@@ -66,14 +66,14 @@ def test_a_refusal_exits_with_1_with_apaches_message_and_a_decision_id(
 def test_users_are_created_changed_listed_and_deleted(admin: Run) -> None:
     made = admin("user", "create", "dave", "--json")
     (value,) = made.lines
-    assert (value["username"], value["userType"], len(value["password"])) == ("dave", "Normal", 32)
+    assert (value["user"], value["type"], len(value["password"])) == ("dave", "Normal", 32)
     assert admin("user", "create", "dave").code == 1
     assert "The user is existed" in admin("user", "create", "dave").err
     assert admin("user", "update", "dave", "--type", "Super").code == 0
     shown = admin("user", "get", "dave")
     assert shown.out.splitlines()[1].split()[:3] == ["dave", "Super", "enable"]
     assert value["password"] not in shown.out
-    assert [line["username"] for line in admin("user", "list", "dav", "--json").lines] == ["dave"]
+    assert [line["user"] for line in admin("user", "list", "dav", "--json").lines] == ["dave"]
     assert admin("user", "delete", "dave").code == 0
     assert admin("user", "get", "dave").code == 4
 
@@ -150,7 +150,7 @@ def test_the_commands_support_tls(admin: Run) -> None:
 def test_the_administrator_of_the_first_start_is_found_in_the_data_directory(tmp_path: Path) -> None:
     with Server(tmp_path, settings={"initAuthenticationUser": ""}) as own:
         found = run("user", "list", "--data", str(own.data), "--namesrv", own.namesrv, "--json")
-        assert [line["username"] for line in found.lines] == ["admin"]
+        assert [line["user"] for line in found.lines] == ["admin"]
 
 
 def test_the_demo_allows_denies_explains_and_cleans_up(server: Server, admin: Run) -> None:

@@ -1,5 +1,6 @@
 """Every `mqguard` command in the blocks of `getting-started.md` and in the examples of `cli.md` runs as it is written."""
 
+import json
 import os
 import re
 import subprocess
@@ -84,23 +85,33 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def failures(commands: list[str], directory: Path, server: Server) -> list[str]:
-    """Run commands one after the other, and return those that are not valid or do not reach the server."""
+def completed(
+    commands: list[str], directory: Path, server: Server
+) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
+    """Run commands one after the other, and yield each with its result."""
     where = {"MQGUARD_NAMESRV": server.namesrv, "HOME": str(directory), "OPS_SECRET": "a-secret-of-ops-1"}
     env = environment() | where | {"PATH": f"{BIN}:{os.environ['PATH']}"}
-    wrong = []
     for command in commands:
         here = re.sub(r"(?<![\w.])/(opt|run|var)/", rf"{directory}/\1/", command)
-        done = subprocess.run(
-            ["bash", "-c", here],
-            cwd=directory,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
+        yield (
+            command,
+            subprocess.run(
+                ["bash", "-c", here],
+                cwd=directory,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            ),
         )
+
+
+def failures(commands: list[str], directory: Path, server: Server) -> list[str]:
+    """Run commands, and return those that are not valid or do not reach the server."""
+    wrong = []
+    for command, done in completed(commands, directory, server):
         allowed = {0, 1, 4} | ({3} if ELSEWHERE.search(command) else set())
         if done.returncode not in allowed or "Traceback" in done.stderr or "internal error" in done.stderr:
             wrong.append(f"{command}: {done.returncode}: {done.stderr}")
@@ -112,6 +123,52 @@ def test_the_examples_of_the_command_line(directory: Path, server: Server) -> No
     commands = examples()
     assert len(commands) > 50
     assert failures(commands, directory, server) == []
+
+
+FOREIGN = {
+    "config": "options",
+    "context": "options",
+    "receive": "properties",
+    "status": "values",
+    "topic": "attributes",
+}
+"""Commands with a member whose keys are names of options, of Apache or of users."""
+
+
+def keys_of(value: object, command: str) -> Iterator[str]:
+    """Yield all keys in the JSON of a command, except those that are not its own."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            if FOREIGN.get(command.split()[1]) != key:
+                yield from keys_of(inner, command)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys_of(inner, command)
+
+
+@pytest.mark.timeout(300)
+def test_all_json_keys_are_in_camel_case_and_users_have_one_name(directory: Path, server: Server) -> None:
+    """The records of `audit` have the names of the log, which is read again and does not change."""
+    takes_json = {
+        page.partition("\n")[0]
+        for page in (DOCS / "cli.md").read_text().split("\n## ")
+        if re.search(r"^ +--json ", page, re.MULTILINE)
+    }
+    commands = [
+        f"{one} --json"
+        for one in examples()
+        if {" ".join(one.split()[:2]), " ".join(one.split()[:3])} & takes_json
+        and not re.match(r"mqguard (audit|demo|namesrv|broker) ?|.*(--json|[|>])", one)
+    ]
+    keys: dict[str, str] = {}
+    for command, done in completed(commands, directory, server):
+        for line in done.stdout.splitlines() + [line for line in done.stderr.splitlines() if line.startswith("{")]:
+            keys |= dict.fromkeys(keys_of(json.loads(line), command), command)
+    wrong = {key: command for key, command in keys.items() if not re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", key)}
+    assert wrong == {}
+    assert keys.keys() & {"username", "userName", "userType"} == set()
+    assert {"user", "error", "queueOffset", "keepOldSecretMs", "liveSecrets"} <= keys.keys()
 
 
 @pytest.mark.timeout(120)

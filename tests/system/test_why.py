@@ -61,7 +61,7 @@ def test_the_suggested_commands_can_be_run_unchanged(admin: Run, server: Server)
                 assert admin(*rest).code == 0
         assert ended.code == 0, words
     denied = admin("explain", "--user", "copier", "--action", "Delete", "--resource", "Topic:copied", "--json")
-    assert denied.lines[0]["minimal_change"]["commands"] == ["mqguard acl add User:copier -r Topic:copied -a Delete"]
+    assert denied.lines[0]["minimalChange"]["commands"] == ["mqguard acl add User:copier -r Topic:copied -a Delete"]
 
 
 def test_a_wrong_signature_names_the_slips_of_hand_written_signing(admin: Run, server: Server) -> None:

@@ -22,6 +22,7 @@ from mqguard.auth.user import Subject
 from mqguard.auth.verdict import AccessRequest
 from mqguard.errors import MqguardError, NotFound
 from mqguard.guard.audit_log_reader import AuditReader
+from mqguard.guard.denial import answer_of
 from mqguard.net.errors import LinkError
 from mqguard.remoting.codes import OwnCode, ResponseCode
 from mqguard.remoting.headers.access import DecisionHeader
@@ -92,7 +93,7 @@ def _is_of_request(change: RightChange, request: AccessRequest) -> bool:
 
 
 Facts = dict[str, object]
-"""Facts of a denial, under the names that the audit log's JSON lines have."""
+"""Facts of a denial, see `Denial.facts`."""
 
 _UNKNOWN = frozenset({ResponseCode.QUERY_NOT_FOUND, ResponseCode.REQUEST_CODE_NOT_SUPPORTED})
 _ID = re.compile(r"([A-Za-z0-9_-]{1,64})")
@@ -157,7 +158,7 @@ def find_in_log(log: Path, decision: str, failed: MqguardError | None = None) ->
     except OSError as error:
         raise MqguardError(f"the audit log `{log}` cannot be read: {error.strerror}") from None
     if found is not None:
-        return found
+        return answer_of(found)
     exists = any(one.exists() for one in logs)
     if failed is not None and not exists:
         raise failed

@@ -178,7 +178,7 @@ def explanation_json(found: Explanation) -> dict[str, object]:
             }
             for one in found.considered
         ],
-        "minimal_change": None if found.minimal_change is None else change_facts(found.minimal_change),
+        "minimalChange": None if found.minimal_change is None else change_facts(found.minimal_change),
     }
 
 

@@ -98,7 +98,7 @@ def find_members(connection: Connection, name: str, *, as_json: bool) -> None:
     rows = []
     for one in found:
         if as_json:
-            emit(one._asdict(), "", as_json=True)
+            emit({"clientId": one.client_id, "address": one.address, "language": one.language}, "", as_json=True)
         rows.append((one.client_id, one.address, one.language))
     if not as_json:
         show_table(("#Client", "#Address", "#Language"), rows)

@@ -57,11 +57,11 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
     found = explain_request(directory, user, request)
     facts, text = explanation_json(found.explanation), explanation_text(found.explanation)
     if found.explanation.minimal_change is not None:
-        change = _object(facts["minimal_change"])
+        change = _object(facts["minimalChange"])
         is_running = source.file is None and source.store is None
         commands = change_commands(user, change, source.connection.words()) if is_running else []
         changes = [right_json(one) for one in found.changes]
-        facts["minimal_change"] = {**change, "changes": changes, "commands": commands}
+        facts["minimalChange"] = {**change, "changes": changes, "commands": commands}
         text = "\n".join([text, _changes_text(found), *_commands_text(commands)])
     emit(facts, text, as_json=as_json)
     end(Exit.DONE if found.explanation.verdict.allowed else Exit.FAILED)
@@ -116,18 +116,18 @@ def _with_commands(found: Mapping[str, object], words: Sequence[str]) -> dict[st
     from mqguard.admin.suggestions import change_commands
 
     explanation = _object(found.get("explanation"))
-    change = _object(explanation.get("minimal_change"))
+    change = _object(explanation.get("minimalChange"))
     if not change:
         return dict(found)
     commands = change_commands(str(found["user"]), change, words)
-    return {**found, "explanation": {**explanation, "minimal_change": {**change, "commands": commands}}}
+    return {**found, "explanation": {**explanation, "minimalChange": {**change, "commands": commands}}}
 
 
 def _denial_text(found: Mapping[str, object], words: Sequence[str]) -> str:
     from mqguard.admin.suggestions import change_commands, is_route_question, route_commands
 
     user = f"User:{found['user']}" if found["user"] else "an anonymous client"
-    proof = f", authenticated by {found['authenticated_by']}" if found["authenticated_by"] else ", not authenticated"
+    proof = f", authenticated by {found['authenticatedBy']}" if found["authenticatedBy"] else ", not authenticated"
     code = f"{found['code']} " if "code" in found else ""
     lines = [
         f"{found['time']}: request {code}{found['request']} of {user}{proof}, from {found['source']}",
@@ -140,12 +140,12 @@ def _denial_text(found: Mapping[str, object], words: Sequence[str]) -> str:
     if commands:
         lines.append("clients ask this question before they send or receive: allow what the client is for, with one of")
         return "\n".join([*lines, *(visible(f"  {command}") for command in commands)])
-    if found.get("explanation_text"):
-        change = _object(_object(found.get("explanation")).get("minimal_change"))
+    if found.get("explanationText"):
+        change = _object(_object(found.get("explanation")).get("minimalChange"))
         commands = change_commands(name, change, words) if change else []
-        return "\n".join([*lines, str(found["explanation_text"]), *_commands_text(commands)])
-    if found.get("hidden_reason"):
-        lines.append(str(found["hidden_reason"]))
+        return "\n".join([*lines, str(found["explanationText"]), *_commands_text(commands)])
+    if found.get("hiddenReason"):
+        lines.append(str(found["hiddenReason"]))
     return "\n".join([*lines, *map(visible, _hints(found, words))])
 
 
@@ -164,7 +164,7 @@ def _permissions(permissions: object) -> Iterator[str]:
     for permission in permissions if isinstance(permissions, list) else ():
         actions = " or ".join(permission["actions"])
         yield f"  {permission.get('verdict', 'not decided')}: {actions} on {permission['resource']}"
-        entry = permission.get("decided_by")
+        entry = permission.get("decidedBy")
         if entry:
             yield f"    by the entry {read_entry(entry).text}"
 

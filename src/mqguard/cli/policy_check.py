@@ -231,7 +231,7 @@ def _json(found: "LogReplay", *, unused: bool) -> dict[str, object]:
         "files": [str(path) for path in found.files],
         "decisions": reader.decisions,
         "lost": reader.lost,
-        "without_admissions": reader.is_without_admissions,
+        "withoutAdmissions": reader.is_without_admissions,
         "folded": reader.folded,
         "unnamed": reader.unnamed,
         "unreadable": reader.unreadable,

@@ -87,7 +87,7 @@ def create(connection: Connection, name: str, secret: str | None, kind: str, *, 
         brokers = client.brokers(connection.cluster)
         for broker in brokers:
             users.create(client.at(broker.address), name, chosen, kind)
-        value: dict[str, object] = {"username": name, "userType": kind}
+        value: dict[str, object] = {"user": name, "type": kind}
         text = f"created the user {name}"
         if given is None:
             value["password"] = chosen.reveal()
@@ -133,7 +133,7 @@ def update(
 
     with connection.client() as client:
         changes = change_user(client, connection.cluster, name, store)
-    show_changes({"username": name}, f"changed the user {name}", changes, [], as_json=as_json)
+    show_changes({"user": name}, f"changed the user {name}", changes, [], as_json=as_json)
 
 
 @user.command(epilog=examples("user rotate alice", "user rotate alice --secret file:new.secret --keep 7d"))
@@ -201,7 +201,7 @@ def _check_rotates(session: "Session", broker: str, name: str, *, keeps: bool) -
 
 
 def _print_rotated(name: str, brokers: list[str], secret: str | None, keep_ms: int, *, as_json: bool) -> None:
-    value: dict[str, object] = {"username": name, "brokers": brokers, "keepOldSecretMs": keep_ms}
+    value: dict[str, object] = {"user": name, "brokers": brokers, "keepOldSecretMs": keep_ms}
     text = f"the user {name} has a new secret at {', '.join(brokers)}"
     if secret is not None:
         value["password"] = secret
@@ -229,7 +229,7 @@ def delete(connection: Connection, name: str, *, as_json: bool) -> None:
             lambda _broker, session, _before: users.delete(session, name),
             only_existing=True,
         )
-    show_changes({"username": name}, f"deleted the user {name}", changes, [], as_json=as_json)
+    show_changes({"user": name}, f"deleted the user {name}", changes, [], as_json=as_json)
 
 
 @user.command(epilog=examples("user get alice"))
@@ -278,9 +278,9 @@ def _show(found: "list[UserDetails]", *, as_json: bool) -> None:
 
 def _user_json(info: "UserDetails") -> dict[str, object]:
     value: dict[str, object] = {
-        "username": info.name,
-        "userType": info.type,
-        "userStatus": info.status,
+        "user": info.name,
+        "type": info.type,
+        "status": info.status,
     }
     if info.live_secrets is not None:
         value["liveSecrets"] = info.live_secrets

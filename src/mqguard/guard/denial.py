@@ -75,33 +75,51 @@ class Denial(msgspec.Struct, frozen=True, gc=False):
             return None
 
     def facts(self, *, with_entries: bool) -> dict[str, object]:
-        """Return the denial for programs, under the names of the audit log's JSON lines.
+        """Return the denial for programs.
 
         Args:
-            with_entries: True to include the entries of policies; else `hidden_reason` says why they are missing.
+            with_entries: True to include the entries of policies; else `hiddenReason` says why they are missing.
 
         Returns:
-            The members of its line in the audit log, without its duration. `message` is the error message that the
-            client received or would receive, `version` that of users and policies. If entries were evaluated there are
-            `explanation` (see `explanation_json`) and `explanation_text`, the same as text.
+            The members of its line in the audit log, without its duration (see `answer_of`). `message` is the error
+            message that the client received or would receive, `version` that of users and policies. If entries were
+            evaluated there are `explanation` (see `explanation_json`) and `explanationText`, the same as text.
         """
         event = self.event
         moment = dt.datetime.fromtimestamp(event.when_ms / 1000, dt.UTC)
         facts: dict[str, object] = {
             "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{event.when_ms % 1000:03d}Z",
-            **event_facts(event, with_entries=with_entries),
+            **answer_of(event_facts(event, with_entries=with_entries)),
             "message": self.message,
             "version": event.version,
         }
         explanation = self.explanation()
         if explanation is not None and with_entries:
             facts["explanation"] = explanation_json(explanation)
-            facts["explanation_text"] = explanation_text(explanation)
+            facts["explanationText"] = explanation_text(explanation)
         elif explanation is not None:
-            facts["hidden_reason"] = WITHHELD
+            facts["hiddenReason"] = WITHHELD
         elif self.forgotten:
-            facts["hidden_reason"] = FORGOTTEN
+            facts["hiddenReason"] = FORGOTTEN
         return facts
+
+
+def answer_of(line: dict[str, object]) -> dict[str, object]:
+    """Return a line of the audit log under the names of answers and commands, which are in camel case.
+
+    The names in the log stay as they are, since stored logs are read again.
+    """
+    permissions = line.get("permissions")
+    answer = {_ANSWER_NAMES.get(name, name): value for name, value in line.items()}
+    if isinstance(permissions, list):
+        answer["permissions"] = [
+            {_ANSWER_NAMES.get(name, name): value for name, value in one.items()} if isinstance(one, dict) else one
+            for one in permissions
+        ]
+    return answer
+
+
+_ANSWER_NAMES = {"authenticated_by": "authenticatedBy", "decided_by": "decidedBy"}
 
 
 def denial_of(event: AuditEvent, message: str, refused: RequiredPermission | None) -> Denial:

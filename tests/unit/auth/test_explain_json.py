@@ -85,7 +85,7 @@ def test_the_complete_explanation_of_a_denial():
                 "why": "a Custom entry covers the resource, so Default entries do not apply",
             },
         ],
-        "minimal_change": {
+        "minimalChange": {
             "kind": "change-entries",
             "policy": "Custom",
             "remove": ["Deny Pub on Topic:orders from anywhere"],
@@ -104,7 +104,7 @@ def test_a_right_for_one_of_several_actions():
         ("overruled", "it is the first entry for another requested action, and one allowed action is enough"),
         ("decided", "it is the first entry that matches"),
     ]
-    assert found["minimal_change"]["add"] == ["Deny Sub on Topic:orders from 10.0.0.1"]
+    assert found["minimalChange"]["add"] == ["Deny Sub on Topic:orders from 10.0.0.1"]
 
 
 def test_a_missing_entry_is_shown_as_an_addition():
@@ -112,7 +112,7 @@ def test_a_missing_entry_is_shown_as_an_addition():
     found = facts(AccessRequest(ResourceType.GROUP, "g", frozenset({Action.SUB}), None))
 
     assert (found["from"], found["entry"], found["considered"], found["reason"]) == (None, None, [], "no-match")
-    assert found["minimal_change"] == {
+    assert found["minimalChange"] == {
         "kind": "change-entries",
         "policy": "Custom",
         "remove": [],
@@ -135,14 +135,14 @@ def test_type_and_status_of_a_user_decide_alone(user, decision, reason, step):
     assert [(one["outcome"], one["why"]) for one in found["considered"]] == [
         ("not-evaluated", "policies are not evaluated")
     ]
-    assert found["minimal_change"] == {"kind": step, "policy": "Custom", "remove": [], "add": []}
+    assert found["minimalChange"] == {"kind": step, "policy": "Custom", "remove": [], "add": []}
 
 
 def test_a_user_that_does_not_exist_is_to_be_created():
     found = explanation_json(explain("ghost", PUB_OR_SUB, None))
 
-    assert (found["user"], found["reason"], found["minimal_change"]["kind"]) == ("ghost", "unknown-user", "create-user")
+    assert (found["user"], found["reason"], found["minimalChange"]["kind"]) == ("ghost", "unknown-user", "create-user")
 
 
 def test_a_verdict_that_cannot_be_reversed_has_no_change():
-    assert facts(AccessRequest(ResourceType.TOPIC, " ", frozenset({Action.SUB}), None))["minimal_change"] is None
+    assert facts(AccessRequest(ResourceType.TOPIC, " ", frozenset({Action.SUB}), None))["minimalChange"] is None

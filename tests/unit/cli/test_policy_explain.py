@@ -27,7 +27,7 @@ def test_the_complete_explanation_as_json(policy, capsys):
         "Deny Pub on Topic:ab from anywhere",
     )
     assert [one["outcome"] for one in found["considered"]] == ["decided", "overruled"]
-    assert found["minimal_change"]["remove"] == ["Deny Pub on Topic:ab from anywhere"]
+    assert found["minimalChange"]["remove"] == ["Deny Pub on Topic:ab from anywhere"]
 
 
 def test_allowed_is_exit_code_0_and_denied_is_1(policy, capsys):
@@ -99,11 +99,11 @@ def test_changes_are_data_for_scripts(policy, capsys):
     """Each has a request; the list is empty if no change reverses the decision."""
     _, found = run_json(capsys, "explain", "--user", "shop", "--action", "Pub", "--resource", "Topic:ab", "-f", policy)
 
-    assert [(one["change"], one["resource"], one["actions"]) for one in found["minimal_change"]["changes"]] == [
+    assert [(one["change"], one["resource"], one["actions"]) for one in found["minimalChange"]["changes"]] == [
         ("gained", "Topic:ab", ["Pub"])
     ]
     _, found = run_json(capsys, "explain", "--user", "shop", "--action", "Pub", "--resource", "Topic: ", "-f", policy)
-    assert found["minimal_change"] is None
+    assert found["minimalChange"] is None
 
 
 def test_the_first_of_many_changes_are_shown(policy, capsys):

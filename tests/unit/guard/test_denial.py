@@ -45,7 +45,7 @@ def test_the_explanation_is_of_the_moment_of_the_denial(world):
     world.allow("alice", "Topic:other", "Pub")
 
     assert world.guard.denials.find(denial.event.decision_id).facts(with_entries=True) == before
-    assert "add to User:alice" in before["explanation_text"]
+    assert "add to User:alice" in before["explanationText"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_anonymous_request_is_denied_for_want_of_credentials():
 def test_a_claimed_user_is_not_authenticated(world):
     facts = denied(world, signed(310, b="orders", secret="wrong")).facts(with_entries=True)
 
-    assert (facts["user"], facts["authenticated_by"]) == ("alice", "")
+    assert (facts["user"], facts["authenticatedBy"]) == ("alice", "")
 
 
 REMEDIES = {
@@ -151,7 +151,7 @@ def test_a_denial_without_permissions_has_no_explanation():
         "verdict": "deny",
         "reason": "internal-error",
         "user": "alice",
-        "authenticated_by": "signature",
+        "authenticatedBy": "signature",
         "source": "10.1.2.3",
         "code": 310,
         "request": "SEND_MESSAGE_V2",
@@ -254,7 +254,7 @@ def test_old_policies_are_forgotten_before_they_fill_memory():
     assert sum(log.find(f"d{number}").event.rights is not None for number in range(100)) < 20
     assert log.find("d0").forgotten
     assert not log.find("d99").forgotten
-    assert log.find("d0").facts(with_entries=False)["hidden_reason"] == FORGOTTEN
+    assert log.find("d0").facts(with_entries=False)["hiddenReason"] == FORGOTTEN
 
 
 def test_policies_that_are_shared_count_once():
@@ -302,7 +302,7 @@ def test_every_member_of_a_denial(grouped):
     """The facts have the granted and the denied permissions, and the explanation."""
     grouped.clock.now += 89
     told = facts(grouped, signed(11, topic="orders", consumerGroup="g"))
-    story, explained = told.pop("explanation"), told.pop("explanation_text")
+    story, explained = told.pop("explanation"), told.pop("explanationText")
 
     assert told == {
         "time": "2023-11-14T22:13:20.089Z",
@@ -310,13 +310,13 @@ def test_every_member_of_a_denial(grouped):
         "verdict": "deny",
         "reason": "denied",
         "user": "alice",
-        "authenticated_by": "signature",
+        "authenticatedBy": "signature",
         "source": "10.1.2.3",
         "code": 11,
         "request": "PULL_MESSAGE",
         "permissions": [
             {"resource": "Topic:orders", "actions": ["Sub"], "verdict": "Allow"},
-            {"resource": "Group:g", "actions": ["Sub"], "verdict": "Deny", "decided_by": DENIED},
+            {"resource": "Group:g", "actions": ["Sub"], "verdict": "Deny", "decidedBy": DENIED},
         ],
         "decision": "d1",
         "message": "User:alice has no permission to access Group:g from 10.1.2.3, the decision is deny. [decision d1]",
@@ -332,12 +332,12 @@ def test_entries_are_withheld_from_whom_they_are_not_for(grouped):
     """That there are any is said."""
     told = facts(grouped, signed(11, topic="orders", consumerGroup="g"), with_entries=False)
 
-    assert told["hidden_reason"] == (
+    assert told["hiddenReason"] == (
         "the user or its policies have changed since: only a Super user may see the entries of that time"
     )
-    assert {"explanation", "explanation_text"}.isdisjoint(told)
+    assert {"explanation", "explanationText"}.isdisjoint(told)
     assert [need["verdict"] for need in told["permissions"]] == ["Allow", "Deny"]
-    assert all("decided_by" not in need for need in told["permissions"])
+    assert all("decidedBy" not in need for need in told["permissions"])
 
 
 def test_what_was_never_judged_has_no_verdict(grouped):
@@ -374,9 +374,9 @@ def test_without_an_evaluated_entry_there_is_no_explanation(
 ):
     told = facts(grouped, command, with_entries=with_entries)
 
-    assert (told["event"], told["reason"], told["user"], told["authenticated_by"]) == (event, reason, user, proven)
+    assert (told["event"], told["reason"], told["user"], told["authenticatedBy"]) == (event, reason, user, proven)
     assert (told["permissions"], told["verdict"]) == ([], "deny")
-    assert {"explanation", "explanation_text", "hidden_reason"}.isdisjoint(told)
+    assert {"explanation", "explanationText", "hiddenReason"}.isdisjoint(told)
     assert told["request"] == ("unknown" if command.code == 4242 else "SEND_MESSAGE_V2")
 
 

@@ -47,7 +47,7 @@ def test_a_send_without_a_matching_policy_gets_the_message_of_apache(world):
     )
     assert (
         "add to User:alice Custom: Allow Pub on Topic:other from 10.1.2.3"
-        in story.facts(with_entries=True)["explanation_text"]
+        in story.facts(with_entries=True)["explanationText"]
     )
 
 
@@ -63,7 +63,7 @@ def test_a_denied_send_gets_the_decision(world):
     assert story.event.verdicts[-1].decided_by.resource.key == "Topic:secret"
     assert (
         "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere"
-        in story.facts(with_entries=True)["explanation_text"]
+        in story.facts(with_entries=True)["explanationText"]
     )
 
 

@@ -74,7 +74,7 @@ def test_a_denial_in_shadow_mode_has_its_explanation(world):
 
     assert (facts["verdict"], facts["event"], facts["reason"]) == ("shadow-deny", "authorization", "denied")
     assert "no permission to access Topic:secret" in facts["message"]
-    assert "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere" in facts["explanation_text"]
+    assert "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere" in facts["explanationText"]
 
 
 def test_several_needs_are_one_record_with_the_first_reason(world):

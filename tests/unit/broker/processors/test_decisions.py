@@ -8,7 +8,7 @@ from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.user import Subject
 from mqguard.guard.audit_format import AuditLines
-from mqguard.guard.denial import WITHHELD
+from mqguard.guard.denial import WITHHELD, answer_of
 from mqguard.remoting.codes import OwnCode, ResponseCode
 from tests.unit.broker.conftest import SECRET, House
 
@@ -45,25 +45,25 @@ def test_a_user_who_may_read_policies_gets_the_details(house, user):
     decision = refused(house)
     facts = json.loads(ask(house, decision, user).body)
 
-    assert (facts["decision"], facts["user"], facts["authenticated_by"], facts["source"]) == (
+    assert (facts["decision"], facts["user"], facts["authenticatedBy"], facts["source"]) == (
         decision,
         "alice",
         "signature",
         "127.0.0.1",
     )
     assert (facts["request"], facts["event"], facts["verdict"]) == ("SEND_MESSAGE_V2", "authorization", "deny")
-    assert facts["permissions"][0]["decided_by"]["resource"] == "Topic:orders-secret"
+    assert facts["permissions"][0]["decidedBy"]["resource"] == "Topic:orders-secret"
     standings = [one["outcome"] for one in facts["explanation"]["considered"]]
     assert standings == ["decided", "overruled"]
-    assert facts["explanation"]["minimal_change"]["remove"] == ["Deny Pub on Topic:orders-secret from anywhere"]
-    assert "smallest change that reverses this decision:" in facts["explanation_text"]
+    assert facts["explanation"]["minimalChange"]["remove"] == ["Deny Pub on Topic:orders-secret from anywhere"]
+    assert "smallest change that reverses this decision:" in facts["explanationText"]
     assert decision in facts["message"]
 
 
-def test_the_details_have_the_keys_of_the_audit_log(house):
+def test_the_details_are_those_of_the_audit_log_with_the_names_of_answers(house):
     decision = refused(house)
     [record] = [one for one in house.sink.records if getattr(one, "decision_id", "") == decision]
-    logged = json.loads(AuditLines().render([record])[1])
+    logged = answer_of(json.loads(AuditLines().render([record])[1]))
     facts = json.loads(ask(house, decision).body)
 
     assert {name: facts[name] for name in logged if name != "micros"} == {
@@ -77,10 +77,10 @@ def test_only_super_users_get_entries_that_are_not_in_force(house):
     told = ask(house, decision, "auditor").body
     facts = json.loads(told)
 
-    assert facts["hidden_reason"] == WITHHELD
+    assert facts["hiddenReason"] == WITHHELD
     assert "explanation" not in facts
     assert b"Deny Pub" not in told
-    assert b"decided_by" not in told
+    assert b"decidedBy" not in told
     assert json.loads(ask(house, decision).body)["explanation"]["considered"]
 
 
@@ -106,6 +106,6 @@ def test_a_guessed_id_reveals_nothing(house):
     told = ask(house, decision).body
 
     assert json.loads(told)["reason"] == "wrong-signature"
-    assert json.loads(told)["authenticated_by"] == ""
+    assert json.loads(told)["authenticatedBy"] == ""
     assert SECRET.encode() not in told
     assert b"bm90IGl0" not in told
