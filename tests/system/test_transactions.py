@@ -101,8 +101,9 @@ def answer_checks(server: Server, shops: list[Shop], seconds: float) -> Counter[
     halves = set().union(*(shop.halves for shop in shops))
     ends = {body: end for shop in shops for body, end in shop.ends.items()}
     quiet = time.monotonic() + seconds
-    with Wire(server.broker_port, ADMIN, timeout=0.2) as wire:
+    with Wire(server.broker_port, ADMIN) as wire:
         join(wire)
+        wire.socket.settimeout(0.2)
         while time.monotonic() < quiet:
             try:
                 check: Answer = wire.read()
