@@ -77,7 +77,8 @@ def owned(topic: str, actions: frozenset[str], group: str | None, marks: str, ru
         rules.add("retry-topic-of-pop")
         return owned(own[1:], actions, None, marks, rules)
     if topic.startswith((RETRY, DLQ)):
-        owner = topic.removeprefix(RETRY) if topic.startswith(RETRY) else topic.removeprefix(DLQ)
+        # A retry topic of pop, `%RETRY%group+topic`, belongs to the group: a group's name has no `+`.
+        owner = topic.removeprefix(RETRY).partition("+")[0] if topic.startswith(RETRY) else topic.removeprefix(DLQ)
         if not owner.strip():
             raise Refused("topic-of-nobody")
         rules.add("owned-topic")
