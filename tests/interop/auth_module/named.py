@@ -15,9 +15,9 @@ Json = dict[str, Any]
 END_TRANSACTION, CLONE, SEND_BACK, PUSH_REPLY = 37, 314, 36, 326
 SKIPPING = {11, 14, 15}
 """Codes for which Apache skips a retry topic; mqguard checks it before the group."""
-SETTLING = {200051, 200053}
-"""Codes about popped messages, whose retry topics may have their older form."""
-CONSUMING = {*SKIPPING, *SETTLING, 200050, 200054, 200055, HEARTBEAT, LOCK, UNLOCK}
+POP_RETRIES = {200051, 200053, HEARTBEAT}
+"""Codes for which a retry topic of pop may have its older form, `%RETRY%group_topic`."""
+CONSUMING = {*SKIPPING, *POP_RETRIES, 200050, 200054, 200055, LOCK, UNLOCK}
 """Codes for which a retry topic of pop means the topic of the popped message."""
 APART = {CLONE, SEND_BACK, PUSH_REPLY}
 """Codes whose topic and group may be unrelated."""
@@ -102,5 +102,5 @@ class Named:
         return value.split(field.splitter) if field.splitter else [value]
 
     def _owned(self, topic: str, actions: frozenset[str], group: str | None, rules: set[str]) -> Check:
-        marks = "+_" if self._code in SETTLING else "+" if self._code in CONSUMING else ""
+        marks = "+_" if self._code in POP_RETRIES else "+" if self._code in CONSUMING else ""
         return owned(topic, actions, group, marks, rules)
