@@ -1,7 +1,8 @@
 """A request that the guard has admitted, the errors with which handlers refuse it, and its answers.
 
 One table maps each error class to a response code. The remark is the message of the error: all classes in the table are
-written for clients. Any other error is an internal error: its details go to the log, and the client gets `INTERNAL`.
+written for clients. The details of any other error go to the log. The client gets `STORE_FAILED` for an error of a
+store, and `INTERNAL` for an internal error.
 """
 
 import logging
@@ -29,11 +30,15 @@ from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import BodyInvalid, Command, HeaderInvalid, LocalProtocolError, Reply
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
+from mqguard.store.errors import StoreError
 
 _LOG = logging.getLogger(__name__)
 
 INTERNAL = "internal error: see the server's log"
 """The remark for an internal error."""
+
+STORE_FAILED = "the store cannot be read or written now: see the server's log"
+"""The remark for an error of a store, whose message has paths of the server."""
 
 NOT_STORED = "the store cannot write now, nothing was stored"
 
@@ -171,6 +176,9 @@ def error_reply(code: int, exc: Exception) -> Reply:
         return Reply(DENIAL_CODES.get(exc.reason, ResponseCode.NO_PERMISSION), remark=str(exc))
     if isinstance(exc, RequestRefused):
         return Reply(exc.code, remark=str(exc))
+    if isinstance(exc, StoreError):
+        _LOG.error("request code %d failed: %s", code, exc)
+        return Reply(ResponseCode.SYSTEM_ERROR, remark=STORE_FAILED)
     for kind in type(exc).__mro__:
         found = RESPONSE_CODES.get(kind)
         if found is not None:

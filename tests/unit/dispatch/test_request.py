@@ -7,12 +7,13 @@ import pytest
 
 import mqguard
 from mqguard.auth.errors import MetadataRejected, MetadataStoreOccupied
-from mqguard.dispatch.request import INTERNAL, RESPONSE_CODES, RequestRefused, error_reply
+from mqguard.dispatch.request import INTERNAL, RESPONSE_CODES, STORE_FAILED, RequestRefused, error_reply
 from mqguard.engine.errors import EngineError, NoSuchTopic
 from mqguard.errors import MqguardError
 from mqguard.guard.errors import Refused
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import HeaderInvalid
+from mqguard.store.errors import StoreCorrupt, StoreDamaged, StoreFailed
 
 OWN_CODE = {Refused, RequestRefused}
 """Errors that carry their response code."""
@@ -65,3 +66,11 @@ def test_the_details_of_an_unexpected_error_go_to_the_log_only(caplog):
         reply = error_reply(310, error)
         assert (reply.code, reply.remark) == (ResponseCode.SYSTEM_ERROR, INTERNAL)
     assert caplog.text.count("inner") == 2
+
+
+@pytest.mark.parametrize("kind", [StoreFailed, StoreDamaged, StoreCorrupt])
+def test_an_error_of_the_store_is_named_and_its_paths_go_to_the_log_only(kind, caplog):
+    reply = error_reply(11, kind("the store in `/var/lib/mqguard` failed: IO error"))
+    assert (reply.code, reply.remark) == (ResponseCode.SYSTEM_ERROR, STORE_FAILED)
+    assert "`/var/lib/mqguard` failed: IO error" in caplog.text
+    assert "Traceback" not in caplog.text
