@@ -1,7 +1,7 @@
 """Committed offsets of consumer groups, by topic and queue."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mqguard.engine.errors import ConfigIllegal, LimitReached
 from mqguard.engine.fair_shares import FairQuota
@@ -123,10 +123,11 @@ class Offsets:
         self._remove([key for key in self._table if key[0] == group])
         self._remove_pulled([key for key in self._pulled if key[0] == group])
 
-    def remove_topic(self, topic: str) -> None:
-        """Remove all offsets in a topic."""
-        self._remove([key for key in self._table if key[1] == topic])
-        self._remove_pulled([key for key in self._pulled if key[1] == topic])
+    def remove_topics(self, topics: Iterable[str]) -> None:
+        """Remove all offsets in topics."""
+        removed = frozenset(topics)
+        self._remove([key for key in self._table if key[1] in removed])
+        self._remove_pulled([key for key in self._pulled if key[1] in removed])
 
     def _remove(self, keys: list[tuple[str, str]]) -> None:
         for group, topic in keys:

@@ -449,6 +449,10 @@ class Pop:
             callback(group, topic)
 
     def _topic_removed(self, topic: str) -> None:
+        parts = names.pop_retry_parts(topic)
+        if parts is not None and self._topics.get(parts[1]) is None:
+            # The removal of its topic has cleared it.
+            return
         for queue in self._in_flight.queues_of(topic=topic):
             self._in_flight.clear(queue)
 

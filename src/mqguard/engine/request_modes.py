@@ -6,6 +6,7 @@ from mqguard.engine.errors import ConfigIllegal, LimitReached
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.groups import Groups
 from mqguard.engine.topics import Topics
+from mqguard.model import names
 from mqguard.store.ports import MessageStore, Table
 
 PULL, POP = "PULL", "POP"
@@ -42,7 +43,7 @@ class RequestModes:
         for key, value in store.values(Table.REQUEST_MODES):
             topic, _, group = key.decode().partition("\0")
             self._modes[topic, group] = msgspec.json.decode(value, type=GroupMode)
-        topics.on_removal(lambda name: self._remove([key for key in self._modes if key[0] == name]))
+        topics.on_removal(self._topic_removed)
         groups.on_removal(lambda name: self._remove([key for key in self._modes if key[1] == name]))
 
     def get(self, topic: str, group: str) -> GroupMode | None:
@@ -67,6 +68,11 @@ class RequestModes:
             raise LimitReached(f"at most {MAX_MODES} message request modes are kept: delete groups that are not used")
         self._change(key, mode)
         self._store.stage_value(Table.REQUEST_MODES, _key(key), msgspec.json.encode(mode))
+
+    def _topic_removed(self, name: str) -> None:
+        # Retry topics have no modes, and a topic may have many of them.
+        if not name.startswith(names.RETRY_PREFIX):
+            self._remove([key for key in self._modes if key[0] == name])
 
     def _remove(self, keys: list[tuple[str, str]]) -> None:
         for key in keys:

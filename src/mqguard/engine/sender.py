@@ -310,7 +310,12 @@ class Sender:
             self._timers.hold(message, pairs, due)
 
         waits = bool(level or due)
-        unique_id, message.properties = self._complete(pairs, None if waits else text)
+        try:
+            unique_id, message.properties = self._complete(pairs, None if waits else text)
+        except MessageIllegal:
+            if waits:
+                self._deferred.uncount(topic, len(message.body))
+            raise
         # As in Apache's broker, a deferred message is indexed only once it is delivered.
         hashes = () if waits else key_hashes(topic, unique_id, pairs.get(properties.KEYS))
         self._log.append(message, tag_code, hashes)

@@ -11,6 +11,7 @@ from mqguard.model import names
 from mqguard.model.process import Clock
 from mqguard.model.topic import MAX_QUEUES, PERM_BOTH, PERM_INHERIT, PERM_READ, TopicConfig, perm_fault
 from mqguard.store.ports import MessageStore, Table
+from mqguard.store.queues import Queue
 
 ONE_QUEUE_TOPICS = (
     "SELF_TEST_TOPIC",
@@ -147,18 +148,21 @@ class Topics(ConfigTable[TopicConfig]):
         if name not in self._by_name:
             return False
 
-        self._remove(name)
-        # All possible queue numbers, because the topic may have had more queues before.
-        for queue_id in range(MAX_QUEUES):
-            queue = self._store.queue(name, queue_id)
-            if queue is not None:
-                self._store.stage_drop(queue)
-        self._offsets.remove_topic(name)
-        for other in list(self._by_name):
-            parts = names.pop_retry_parts(other)
-            if parts is not None and parts[1] == name:
-                self.delete(other)
+        # All of them at once: a topic may have a retry topic for each of many groups.
+        deleted = {name, *(other for other in self._by_name if _popped_topic(other) == name)}
+        for one in (name, *sorted(deleted - {name})):
+            self._remove(one)
+        for queue in self._queues_of(deleted):
+            self._store.stage_drop(queue)
+        self._offsets.remove_topics(deleted)
         return True
+
+    def _queues_of(self, topics: set[str]) -> list[Queue]:
+        """Return all queues of topics, also those that they had before."""
+        if len(topics) > 1:
+            return [queue for queue in self._store.queues() if queue.topic in topics]
+        found = (self._store.queue(name, queue_id) for name in topics for queue_id in range(MAX_QUEUES))
+        return [queue for queue in found if queue is not None]
 
     def create_for_send(self, name: str, template: str, queues: int, creator: str | None = None) -> TopicConfig:
         """Create a missing topic from a template, for a send to it.
@@ -192,6 +196,12 @@ class Topics(ConfigTable[TopicConfig]):
             self.put(TopicConfig(name, queues, queues, perm))
             found = self._by_name[name]
         return found
+
+
+def _popped_topic(name: str) -> str | None:
+    """Return the topic whose retry topic of pop has this name, None for any other topic."""
+    parts = names.pop_retry_parts(name)
+    return None if parts is None else parts[1]
 
 
 def _queues_fault(config: TopicConfig) -> str | None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from mqguard.engine.deferred_delivery import DelayLevelsInvalid, parse_levels
+from mqguard.engine.deferred_delivery import DeferredDelivery, DelayLevelsInvalid, parse_levels
+from mqguard.engine.errors import MessageIllegal
+from mqguard.model import properties
 from mqguard.model.properties import tags_code_of
 from mqguard.store.errors import StoreDamaged, StoreFailed
 from mqguard.store.memory import MemoryMessageStore
@@ -200,3 +202,14 @@ def test_a_tick_delivers_a_bounded_number_of_messages(engine, clock):
     engine.tick()
     engine.group_commit.commit()
     assert engine.max_offset("orders", 1) == 700
+
+
+def test_a_message_that_is_refused_does_not_count_as_waiting(engine, monkeypatch):
+    changes = []
+    monkeypatch.setattr(DeferredDelivery, "count", lambda _self, _topic, size: changes.append(size))
+    monkeypatch.setattr(DeferredDelivery, "uncount", lambda _self, _topic, size: changes.append(-size))
+    for pairs in ({"DELAY": "1"}, {"TIMER_DELAY_SEC": "9"}):
+        with pytest.raises(MessageIllegal):
+            send(engine, b"x" * 100, "orders", {**pairs, "mine": "x" * (properties.MAX_BYTES - 50)})
+    assert changes
+    assert sum(changes) == 0

@@ -57,7 +57,7 @@ def test_offsets_are_removed_by_group_and_by_topic(engine, store):
             engine.offsets.set_pulled(group, topic, 0, 9)
     engine.group_commit.commit()
     engine.offsets.remove_group("g")
-    engine.offsets.remove_topic("u")
+    engine.offsets.remove_topics({"u"})
     engine.group_commit.commit()
     assert make_engine(store).offsets.everything() == engine.offsets.everything() == {("h", "t"): {0: 1}}
     assert engine.offsets.pulled("g", "t", 0) is None
@@ -76,7 +76,7 @@ def test_a_failed_commit_reverts_all_offsets(engine, store):
     engine.offsets.set("g", "t", 0, 7)
     engine.offsets.set("g", "t", 1, 1)
     engine.offsets.set("new", "t", 0, 1)
-    engine.offsets.remove_topic("t")
+    engine.offsets.remove_topics({"t"})
     engine.offsets.set("g", "t", 0, 8)
     engine.offsets.remove_group("g")
     assert not engine.group_commit.commit()
@@ -145,8 +145,8 @@ def test_offsets_are_counted_after_a_restart_and_after_failed_commits(store, mon
     assert free_offsets(engine, store) == 91
     assert free_offsets(engine, store) == 92
 
-    engine.offsets.remove_topic("t0")
-    engine.offsets.remove_topic("t1")
+    engine.offsets.remove_topics({"t0"})
+    engine.offsets.remove_topics({"t1"})
     assert free_offsets(engine, store) == 100
     assert free_offsets(engine, store) == 92
 
@@ -168,6 +168,6 @@ def test_pulled_offsets_have_the_same_maximum(store, monkeypatch):
     for queue_id in (0, 1, 2, 3, 0):
         engine.offsets.set_pulled("g", "t", queue_id, 5)
     assert [engine.offsets.pulled("g", "t", queue_id) for queue_id in range(4)] == [5, 5, 5, None]
-    engine.offsets.remove_topic("t")
+    engine.offsets.remove_topics({"t"})
     engine.offsets.set_pulled("g", "u", 3, 5)
     assert engine.offsets.pulled("g", "u", 3) == 5

@@ -3,6 +3,7 @@
 import pytest
 
 from mqguard.engine.errors import ConfigIllegal, NoSuchTopic
+from mqguard.model import names
 from mqguard.model.topic import MAX_QUEUES, TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.clock import ManualClock
@@ -166,3 +167,28 @@ def test_a_failed_commit_reverts_changes_of_topics():
     assert engine.topics.data_version == version
     assert heard == ["orders"]
     assert make_engine(store).topics.data_version == version
+
+
+def test_deleting_a_topic_with_many_retry_topics_looks_at_each_queue_once():
+    class Counting(MemoryMessageStore):
+        looked_up = 0
+
+        def queue(self, topic, queue_id):
+            self.looked_up += 1
+            return super().queue(topic, queue_id)
+
+    store = Counting()
+    engine = make_engine(store)
+    engine.topics.put(TopicConfig("orders", 4, 4))
+    retries = [names.pop_retry_topic(f"g{number}", "orders") for number in range(50)]
+    other = names.pop_retry_topic("g0", "other")
+    for name in (*retries, other):
+        engine.topics.ensure(name)
+    send(engine, topic="orders", queue_id=3)
+    store.looked_up = 0
+    assert engine.topics.delete("orders")
+    assert store.looked_up < MAX_QUEUES
+    assert engine.group_commit.commit()
+    assert all(engine.topics.get(name) is None for name in ("orders", *retries))
+    assert engine.topics.get(other) is not None
+    assert not [queue for queue in store.queues() if queue.topic == "orders"]
