@@ -178,6 +178,25 @@ def run(load: Load) -> Outcome:
     return uvloop.run(drive(load))
 
 
+def run_together(loads: list[Load]) -> Outcome:
+    """Run several loads at once on a new event loop; return their joint outcome."""
+
+    async def drive_all() -> list[Outcome]:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(drive(one)) for one in loads]
+        return [task.result() for task in running]
+
+    outcomes = uvloop.run(drive_all())
+    joint = Outcome(collections.Counter(), outcomes[0].seconds, [], 0)
+    for one in outcomes:
+        joint.codes.update(one.codes)
+        joint.latencies += one.latencies
+        joint.bytes_in += one.bytes_in
+        joint.served += one.served
+    joint.latencies.sort()
+    return joint
+
+
 def sends(topic: str, size: int = 1024, queues: int = 4) -> list[Request]:
     """Return SEND_MESSAGE_V2 requests like those of Java's producer, one for each queue."""
     body = (b"0123456789abcdef" * (size // 16 + 1))[:size]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure mqguard and Apache RocketMQ 5.5.0 alternately, in one run on one machine, for `bench/README.md`.
 
-Usage: `python bench/run.py sends pulls half connections acl startup`, or any of them, with `--rounds N`,
+Usage: `python bench/run.py sends pulls half brokers connections acl startup`, or any of them, with `--rounds N`,
 `--seconds S`, `--warm W`.
 
 All servers run during the whole measurement. A Java virtual machine is slow until it has compiled its hot code. So
@@ -41,12 +41,14 @@ class Side:
         port: The port of the broker.
         pid: The process id of the server.
         acl: True if requests must be signed.
+        others: Ports of further brokers of the server, which share its load.
     """
 
     name: str
     port: int
     pid: int
     acl: bool = True
+    others: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass
@@ -74,16 +76,28 @@ class Measured:
 
 
 def cpu(pid: int) -> float:
-    """Return the processor seconds that a process has used."""
-    times = psutil.Process(pid).cpu_times()
+    """Return the processor seconds that a process and its children have used."""
+    process = psutil.Process(pid)
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return float(sum(one.user + one.system for one in times))
+
+
+def own_cpu() -> float:
+    """Return the processor seconds that this process has used, without those of the servers."""
+    times = psutil.Process(os.getpid()).cpu_times()
     return float(times.user + times.system)
 
 
 def measure(side: Side, work: load.Load, into: Measured) -> load.Outcome:
     """Run a load, add its results, and return its outcome."""
-    before, own = cpu(side.pid), cpu(os.getpid())
-    outcome = load.run(work)
-    used, generated = cpu(side.pid) - before, cpu(os.getpid()) - own
+    before, own = cpu(side.pid), own_cpu()
+    if side.others:
+        ports = (side.port, *side.others)
+        share = work.connections // len(ports)
+        outcome = load.run_together([dataclasses.replace(work, port=port, connections=share) for port in ports])
+    else:
+        outcome = load.run(work)
+    used, generated = cpu(side.pid) - before, own_cpu() - own
     assert outcome.rate > 0, f"{side.name} answered {dict(outcome.codes)}"
     total = outcome.rate * (work.seconds + work.warm)
     into.rates.append(outcome.rate)
@@ -111,13 +125,16 @@ def pulling(side: Side, seconds: float, ends: list[int], warm: float = 1.0) -> l
 
 def store_messages(side: Side) -> list[int]:
     """Store `STORED_BYTES` of messages, and return the number that each queue has at least."""
-    stored = 0.0
-    while stored * 1024 < STORED_BYTES:
-        work = load.Load(side.port, load.sends("bench_pull"), 310, servers.ACCESS_KEY, servers.SECRET_KEY, warm=0)
-        work.seconds = CURVE_SECONDS
-        stored += load.run(work).rate * CURVE_SECONDS
+    counts = []
+    for port in (side.port, *side.others):
+        stored = 0.0
+        while stored * 1024 < STORED_BYTES / (1 + len(side.others)):
+            work = load.Load(port, load.sends("bench_pull"), 310, servers.ACCESS_KEY, servers.SECRET_KEY, warm=0)
+            work.seconds = CURVE_SECONDS
+            stored += load.run(work).rate * CURVE_SECONDS
+        counts.append(stored)
     queues = 4
-    return [int(stored * 0.9 / queues)] * queues
+    return [int(min(counts) * 0.9 / queues)] * queues
 
 
 def half_rate(ours: Side, theirs: Side, rounds: int, seconds: float) -> None:
@@ -129,6 +146,28 @@ def half_rate(ours: Side, theirs: Side, rounds: int, seconds: float) -> None:
             work.pace = load.run(sending(side, seconds)).rate / 2
             measure(side, work, into)
     say("half of the maximum rate", found[ours], found[theirs])
+
+
+def several_brokers(rounds: int, seconds: float, warm: float) -> None:
+    """Measure sends and pulls of two mqguard brokers behind one name server, and of one Apache broker."""
+    with contextlib.ExitStack() as stack:
+        ports, pid = stack.enter_context(servers.several_brokers(2))
+        ours = Side("mqguard with two brokers", ports[0], pid, others=tuple(ports[1:]))
+        port, pid = stack.enter_context(servers.apache_broker(acl=True))
+        theirs = Side("Apache", port, pid)
+        warm_up(ours, CURVE_SECONDS)
+        warm_up(theirs, warm)
+        for name in ("sends", "pulls"):
+            found = {ours: Measured(), theirs: Measured()}
+            ends = {side: store_messages(side) if name == "pulls" else [] for side in found}
+            if name == "pulls":
+                measure(theirs, pulling(theirs, warm, ends[theirs]), Measured())
+            for _ in range(rounds):
+                for side, into in found.items():
+                    measure(
+                        side, pulling(side, seconds, ends[side]) if name == "pulls" else sending(side, seconds), into
+                    )
+            say(f"two brokers, {name}", found[ours], found[theirs])
 
 
 def many_connections(rounds: int, seconds: float) -> None:
@@ -257,13 +296,17 @@ def knock(port: int) -> bool:
 def main() -> None:
     """Measure the figures that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=["sends", "pulls", "half", "connections", "acl", "startup"])
+    parser.add_argument(
+        "what", nargs="+", choices=["sends", "pulls", "half", "brokers", "connections", "acl", "startup"]
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--warm", type=float, default=30, help="seconds of load that the peer has first")
     options = parser.parse_args()
     if compared := [name for name in options.what if name in ("sends", "pulls", "half")]:
         compare(compared, options.rounds, options.seconds, options.warm)
+    if "brokers" in options.what:
+        several_brokers(options.rounds, options.seconds, options.warm)
     if "connections" in options.what:
         many_connections(options.rounds, options.seconds)
     if "acl" in options.what:

@@ -64,6 +64,27 @@ def standalone(*, acl: bool = True, extra: str = "") -> Iterator[tuple[int, int,
                 process.wait(20)
 
 
+@contextlib.contextmanager
+def several_brokers(count: int) -> Iterator[tuple[list[int], int]]:
+    """Run `mqguard standalone --brokers N` with a fresh directory; yield the brokers' ports and the parent's process id."""
+    with tempfile.TemporaryDirectory(prefix="mqguard-") as directory:
+        conf = Path(directory) / "broker.conf"
+        conf.write_text(configuration(acl=True).replace("listenPort = 0", f"listenPort = {free_port()}", 1))
+        command = [str(COMMAND), "standalone", "--brokers", str(count), "--config", str(conf), "--json"]
+        with subprocess.Popen([*command, "--data", f"{directory}/data"], stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                ready: dict[str, object] = {}
+                while ready.get("event") != "ready":
+                    ready = json.loads(process.stdout.readline())
+                addresses = ready["brokers"]
+                assert isinstance(addresses, list)
+                yield [port_of(str(address)) for address in addresses], process.pid
+            finally:
+                process.terminate()
+                process.wait(20)
+
+
 def libraries() -> Path:
     """Return the directory of Apache's jars; the first call fetches them from Maven Central."""
     lib = CACHE / "lib"
