@@ -66,7 +66,7 @@ def standalone(*, acl: bool = True, extra: str = "") -> Iterator[tuple[int, int,
 
 @contextlib.contextmanager
 def several_brokers(count: int) -> Iterator[tuple[list[int], int]]:
-    """Run `mqguard standalone --brokers N` with a fresh directory; yield the brokers' ports and the parent's process id."""
+    """Run `mqguard standalone --brokers N` in a fresh directory; yield all ports and the process id of the parent."""
     with tempfile.TemporaryDirectory(prefix="mqguard-") as directory:
         conf = Path(directory) / "broker.conf"
         conf.write_text(configuration(acl=True).replace("listenPort = 0", f"listenPort = {free_port()}", 1))
