@@ -1,5 +1,6 @@
 """Queues that the broker assigns to members of a group (400), and the mode of a group in a topic (401, 402)."""
 
+import bisect
 from collections.abc import Callable, Mapping, Sequence
 
 from mqguard.auth.policy import Action
@@ -135,9 +136,9 @@ Strategy = Callable[[Sequence[MessageQueue], Sequence[str], str], list[MessageQu
 
 def average(queues: Sequence[MessageQueue], members: Sequence[str], client_id: str) -> list[MessageQueue]:
     """Return a contiguous part of the queues, as Apache's `AllocateMessageQueueAveragely` (`AVG`)."""
-    if client_id not in members:
+    index = _index(members, client_id)
+    if index is None:
         return []
-    index = members.index(client_id)
     share, more = divmod(len(queues), len(members))
     begin = index * share + min(index, more)
     return list(queues[begin : begin + share + (index < more)])
@@ -145,9 +146,17 @@ def average(queues: Sequence[MessageQueue], members: Sequence[str], client_id: s
 
 def average_by_circle(queues: Sequence[MessageQueue], members: Sequence[str], client_id: str) -> list[MessageQueue]:
     """Return every nth queue, as Apache's `AllocateMessageQueueAveragelyByCircle` (`AVG_BY_CIRCLE`)."""
-    if client_id not in members:
-        return []
-    return list(queues[members.index(client_id) :: len(members)])
+    index = _index(members, client_id)
+    return [] if index is None else list(queues[index :: len(members)])
+
+
+def _index(members: Sequence[str], client_id: str) -> int | None:
+    """Return the position of a member among the members in order of their ids, None if there is none.
+
+    A member that pops needs the queues of up to all others, so that a search through all of them would take long.
+    """
+    index = bisect.bisect_left(members, client_id)
+    return index if index < len(members) and members[index] == client_id else None
 
 
 STRATEGIES: Mapping[str, Strategy] = {"AVG": average, "AVG_BY_CIRCLE": average_by_circle}
@@ -160,9 +169,9 @@ def _assign_pop(
     if share <= 0 or share >= len(members) - 1:
         # Every member pops from all queues of each broker.
         return list(dict.fromkeys(MessageQueue(queue.topic, queue.broker_name, ALL_QUEUES) for queue in queues))
-    if client_id not in members:
+    index = _index(members, client_id)
+    if index is None:
         return []
-    index = members.index(client_id)
     if len(members) > len(queues):
         return [queues[index % len(queues)]]
     found: list[MessageQueue] = []

@@ -201,3 +201,26 @@ def test_queues_of_several_brokers_are_assigned_together(house):
         ("a", 0),
         ("b", 0),
     ]
+
+
+@pytest.mark.parametrize("strategy", [average, average_by_circle])
+def test_few_members_are_compared_with_a_client(strategy):
+    compared = []
+
+    class Id(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            compared.append(other)
+            return str.__eq__(self, other)
+
+        def __lt__(self, other):
+            compared.append(other)
+            return str.__lt__(self, other)
+
+    members = [Id(f"c{number:04}") for number in range(1_000)]
+    queues = [MessageQueue("t", "b", number) for number in range(1_000)]
+    assert strategy(queues, members, "c0990") == queues[990:991]
+    assert 0 < len(compared) < 20
+    assert strategy(queues, members, "other") == []
