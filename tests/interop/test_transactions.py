@@ -10,7 +10,7 @@ import pytest
 from tests.fixtures.access import ADMIN, create_topic, create_user, entry, expect, grant, read_all
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
-from tests.fixtures.wire import User, Wire
+from tests.fixtures.wire import ROUTE, User, Wire
 from tests.interop.conftest import Connections, DrivenClient, Drivers
 from tests.interop.driver import bodies, expected
 from tests.interop.outsiders import NO_PERMISSION
@@ -49,11 +49,21 @@ def client(request: pytest.FixtureRequest, drivers: Drivers, server: Server) -> 
 
 
 @pytest.fixture
-def topic(admin: Wire, name: Name) -> str:
+def topic(admin: Wire, server: Server, name: Name) -> str:
     """Return a topic with one queue."""
     created = name("paid")
-    create_topic(admin, created, queues=1)
+    create_with_route(admin, server, created)
     return created
+
+
+def create_with_route(admin: Wire, server: Server, topic: str) -> None:
+    """Create a topic with one queue, and wait until the name server knows it.
+
+    Before that, clients take the queues of TBW102, which has more.
+    """
+    create_topic(admin, topic, queues=1)
+    with Wire(server.namesrv_port, ADMIN) as namesrv:
+        assert eventually(lambda: namesrv.call(ROUTE, {"topic": topic}).code == 0)
 
 
 @pytest.fixture
@@ -106,7 +116,9 @@ def test_an_unknown_result_is_checked_until_it_is_known(
     (sent,) = client.do("half", handle="p", topic=topic, body="slow")["results"]
     first, second = checks(client, 2, timeout=20_000)[:2]
     assert (first["body"], first["topic"], first["transactionId"]) == ("slow-0", topic, sent["msgId"])
-    assert [one["properties"]["TRANSACTION_CHECK_TIMES"] for one in (first, second)] == ["1", "2"]
+    # A slow client may miss a check.
+    times = [int(one["properties"]["TRANSACTION_CHECK_TIMES"]) for one in (first, second)]
+    assert 1 <= times[0] < times[1]
     assert messages(server, topic) == []
 
     producer(check=COMMIT)
@@ -163,7 +175,7 @@ def test_a_member_of_the_group_without_pub_gets_no_check_and_ends_nothing(
     client: DrivenClient, server: Server, topic: str, admin: Wire, name: Name
 ) -> None:
     group, other = name("shop"), name("other")
-    create_topic(admin, other, queues=1)
+    create_with_route(admin, server, other)
     client.do("transact", handle="p", group=group, execute=UNKNOWN, check=UNKNOWN)
     (sent,) = client.do("half", handle="p", topic=topic, body="paid")["results"]
     mallory = client.as_(MALLORY)

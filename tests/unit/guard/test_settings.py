@@ -30,6 +30,7 @@ def test_what_holds_where_nothing_is_said():
         "stateful_rulings_ms": 60_000,
         "denials_kept": 10_000,
         "when_audit_full": WhenAuditFull.DROP,
+        "processes": 1,
     }
 
 
