@@ -18,7 +18,7 @@ def test_a_rotation_from_its_begin_to_its_end(admin: Run, server: Server) -> Non
     [shown] = admin("user", "get", "turner", "--json").lines
     assert (shown["liveSecrets"], shown["oldSecretUntil"] is None) == (2, False)
     assert set(shown) == {
-        *("username", "userType", "userStatus", "liveSecrets", "oldSecretUntil", "incarnation", "confirmed")
+        *("user", "type", "status", "liveSecrets", "oldSecretUntil", "incarnation", "confirmed")
     }
     server.kill()
     server.start()
