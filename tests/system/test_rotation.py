@@ -17,9 +17,7 @@ def test_a_rotation_from_its_begin_to_its_end(admin: Run, server: Server) -> Non
     assert new not in {"", "old-secret"}
     [shown] = admin("user", "get", "turner", "--json").lines
     assert (shown["liveSecrets"], shown["oldSecretUntil"] is None) == (2, False)
-    assert set(shown) == {
-        *("user", "type", "status", "liveSecrets", "oldSecretUntil", "incarnation", "confirmed")
-    }
+    assert set(shown) == {*("user", "type", "status", "liveSecrets", "oldSecretUntil", "incarnation", "confirmed")}
     server.kill()
     server.start()
     for secret in ("old-secret", new):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.resource import Resource
 from mqguard.auth.user import Subject, UserStatus, UserType
-from mqguard.guard import guard as guard_module
 from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, Ruling
@@ -77,7 +76,7 @@ def world(strategy, authentication, authorization):
         authentication_whitelist=authentication,
         authorization_whitelist=authorization,
     )
-    with mock.patch.object(guard_module, "Throttle", Unhurried):
+    with mock.patch.object(GuardSettings, "throttle", return_value=Unhurried()):
         found = World(settings_of_world)
     for user in ("root", "alice"):
         found.metadata.update_user(user, secret="one")

@@ -1,6 +1,7 @@
 """Suspended requests: the same results as without suspension, and no effect while they wait."""
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,7 @@ from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL, codes
 ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
 BODIES = [json.dumps(GOOD).encode(), *(json.dumps(body).encode() for body in STRICT), b"queues=1", b"", b"x"]
 GET_DECISION = 7_700_001
+RUNTIME_INFO = 28
 SEND = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
 
 
@@ -154,7 +156,11 @@ def outcome(answer, code):
         # The details of a denial differ: here a plugin denied, there a policy.
         return answer.code
     allowed = answer.code != ResponseCode.NO_PERMISSION
-    return answer.code, answer.ext if allowed else None, answer.body
+    body = answer.body
+    if code == RUNTIME_INFO:
+        # Other processes use the disk too.
+        body = re.sub(rb'"(commitLogDirCapacity|[a-zA-Z]*DiskRatio)":"[^"]*"', b"", body)
+    return answer.code, answer.ext if allowed else None, body
 
 
 @pytest.mark.parametrize("code", codes(House))
