@@ -132,8 +132,9 @@ def test_a_killed_backup_is_never_taken_for_a_complete_one(server: Server, tmp_p
                 variables["MQGUARD_NAMESRV"] = server.namesrv
         server.kill()
         server.start()
-        assert run_as(server, directory=tmp_path)("backup", str(out)).code == 0
-        assert run("backup", str(out), "--check", directory=tmp_path).code == 0
+        last = tmp_path / "last"
+        assert run_as(server, directory=tmp_path)("backup", str(last)).code == 0
+        assert run("backup", str(last), "--check", directory=tmp_path).code == 0
         assert not partial.exists()
 
 
