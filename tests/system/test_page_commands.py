@@ -34,8 +34,8 @@ tests:
 ACL_V1 = "accounts:\n  - accessKey: RocketMQ\n    secretKey: '12345678'\n    defaultTopicPerm: PUB\n"
 
 pytestmark = pytest.mark.system
-SERVER = re.compile(r"mqguard (standalone|namesrv|broker)\b(?! pin)")
-"""Commands that run until they are stopped."""
+SERVER = re.compile(r"mqguard (standalone|namesrv|broker|sealing-key)\b(?! pin)")
+"""Commands that run until they are stopped, or that need a stopped server, as the runbooks have it."""
 
 
 def examples() -> list[str]:
@@ -59,7 +59,7 @@ def first_steps() -> list[str]:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """Return a directory with the files that the commands name."""
-    for name in ("mqguard-data", "opt/rocketmq/conf", "run/secrets", "var/log/mqguard"):
+    for name in ("backups", "mqguard-data", "opt/rocketmq/conf", "run/secrets", "var/log/mqguard"):
         (tmp_path / name).mkdir(parents=True)
     files = {
         "mqguard-data/tools.yml": f"accessKey: {SUPER}\nsecretKey: {SUPER_SECRET}\n",
