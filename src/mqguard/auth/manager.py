@@ -24,6 +24,7 @@ from mqguard.auth.ports import (
     PutAcl,
     PutUser,
     RecordingStore,
+    changed_name,
 )
 from mqguard.auth.resource import Resource
 from mqguard.auth.snapshot import Snapshot
@@ -445,7 +446,7 @@ def _check(changes: Sequence[Change], before: Snapshot, after: Snapshot, by: str
         if isinstance(change, PutAcl) and after.user(change.acl.subject.name) is None:
             raise MetadataRejected(f"The subject of {change.acl.subject.key} is not exist.")
     if by is not None:
-        check_delegation(by, before, after, map(_name_of, changes))
+        check_delegation(by, before, after, map(changed_name, changes))
     if not force and after.live_supers == 0 and before.live_supers > 0:
         raise MetadataRejected(
             "the last enabled Super user cannot be deleted, disabled or made Normal: create another one first"
@@ -481,15 +482,3 @@ def _new_user(name: str, secret: str | None, user_type: UserType | None, status:
     if secret is None or is_blank(secret):
         raise MetadataRejected("password can not be blank")
     return User(name, (LiveSecret(Secret(secret)),), user_type or UserType.NORMAL, status or UserStatus.ENABLE)
-
-
-def _name_of(change: Change) -> str:
-    match change:
-        case PutUser(user):
-            return user.name
-        case DeleteUser(name):
-            return name
-        case PutAcl(acl):
-            return acl.subject.name
-        case DeleteAcl(subject):
-            return subject.name

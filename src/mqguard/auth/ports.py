@@ -41,6 +41,19 @@ class DeleteAcl:
 Change = PutUser | DeleteUser | PutAcl | DeleteAcl
 
 
+def changed_name(change: Change) -> str:
+    """Return the name of the user, or of the subject, that a change is about."""
+    match change:
+        case PutUser(user):
+            return user.name
+        case DeleteUser(name):
+            return name
+        case PutAcl(acl):
+            return acl.subject.name
+        case DeleteAcl(subject):
+            return subject.name
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Metadata:
     """All users and policies read from a store; no user and no subject occurs twice.

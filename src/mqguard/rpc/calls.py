@@ -320,7 +320,7 @@ class GrpcConnection:
 
     # Called by the HTTP/2 connection
 
-    def opened(self, stream: int, fields: list[Field], is_end: bool) -> None:  # noqa: FBT001
+    def opened(self, stream: int, fields: list[Field], is_end: bool) -> None:  # noqa: FBT001 - by position: called for each frame
         """Begin a call.
 
         Raises:
@@ -360,9 +360,9 @@ class GrpcConnection:
                 return
             call.timeout_s = min(int(found[1]) * _UNITS[found[2]], MAX_TIMEOUT_S)
         if is_end:
-            self.received(call.stream, b"", True)  # noqa: FBT003
+            self.received(call.stream, b"", True)  # noqa: FBT003 - by position: called for each frame
 
-    def received(self, stream: int, data: bytes, is_end: bool) -> None:  # noqa: FBT001
+    def received(self, stream: int, data: bytes, is_end: bool) -> None:  # noqa: FBT001 - by position: called for each frame
         """Take the next bytes of a call."""
         call = self._calls.get(stream)
         if call is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, MetadataUpdate, PutAcl, PutUser
+from mqguard.auth.ports import MetadataUpdate, changed_name
 from mqguard.auth.seal import SealingKey
 from mqguard.broker.processors.access import CHANGE_CODES
 from mqguard.dispatch.request import Handler, Request, error_reply
@@ -292,7 +292,7 @@ class AccessOwner:
             self._changed.clear()
             self._known_since = update.revision
         for change in update.changes or ():
-            name = _name_of(change)
+            name = changed_name(change)
             self._changed[name] = update.revision
             self._names.append(name)
 
@@ -400,15 +400,3 @@ class _ForwardedLink:
 
     def close(self, reason: str) -> None:
         """Do nothing."""
-
-
-def _name_of(change: Change) -> str:
-    match change:
-        case PutUser(user):
-            return user.name
-        case DeleteUser(name):
-            return name
-        case PutAcl(acl):
-            return acl.subject.name
-        case DeleteAcl(subject):
-            return subject.name
