@@ -87,9 +87,17 @@ class GroupCommit:
                 self._store.commit(sync=self.sync)
             except StoreError as error:
                 self._fail(str(error))
+                for callback in self._failure:
+                    callback(str(error))
                 return False
         self._succeed()
         return True
+
+    def refuse(self, reason: str) -> None:
+        """Discard the staged changes, and fail the deferred requests with a reason."""
+        if self.pending:
+            self._store.discard()
+            self._fail(reason)
 
     def _succeed(self) -> None:
         self._undo.clear()
@@ -131,5 +139,3 @@ class GroupCommit:
         deferred, self._deferred = self._deferred, []
         for completion in deferred:
             completion.failed(reason)
-        for callback in self._failure:
-            callback(reason)

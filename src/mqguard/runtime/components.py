@@ -255,7 +255,11 @@ class _BrokerParts:
                 snapshots=DataSnapshots(data, store, access.users, clock),
             ),
         )
-        self._validity = None if access.member is None else ValidityCheck(self.server.application, access.member)
+        self._validity = (
+            None
+            if access.member is None
+            else ValidityCheck(self.server.application, access.member, self.engine.group_commit.refuse)
+        )
 
     @property
     def application(self) -> Application:

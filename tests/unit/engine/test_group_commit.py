@@ -50,6 +50,26 @@ def test_a_failed_commit_fails_every_completion_with_its_reason(engine, store):
     assert arrivals == [("orders", 0, 1, {0})]
 
 
+def test_refused_changes_are_not_stored_and_their_requests_get_the_reason(engine):
+    """The next message gets the offset of the refused one."""
+    refused, stored = RecordingCompletion(), RecordingCompletion()
+    engine.send(message())
+    engine.group_commit.defer(refused)
+    engine.group_commit.refuse("out of date")
+    assert refused.outcomes == ["out of date"]
+    assert not engine.group_commit.pending
+    assert engine.send(message()).queue_offset == 0
+    engine.group_commit.defer(stored)
+    assert engine.group_commit.commit()
+    assert stored.outcomes == ["committed"]
+    assert refused.outcomes == ["out of date"]
+
+
+def test_a_refusal_without_changes_has_no_effect(engine):
+    engine.group_commit.refuse("out of date")
+    assert engine.group_commit.commit()
+
+
 def test_arrival_callbacks_run_after_the_completions_in_order(engine):
     events = []
     engine.on_arrival(lambda *arrival: events.append(arrival))

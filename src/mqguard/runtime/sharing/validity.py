@@ -1,6 +1,7 @@
 """A request loop that serves requests only while the users and policies of a member are valid."""
 
 import logging
+from collections.abc import Callable
 
 from mqguard.net.server import Application
 from mqguard.remoting.codes import ResponseCode
@@ -22,11 +23,13 @@ class ValidityCheck:
     Args:
         app: The request loop.
         member: The users and policies.
+        refuse: Refuses the requests whose changes are not stored yet, with a reason.
     """
 
-    def __init__(self, app: Application, member: AccessMember) -> None:
+    def __init__(self, app: Application, member: AccessMember, refuse: Callable[[str], None]) -> None:
         self._app = app
         self._member = member
+        self._refuse = refuse
         self._is_logged = False
 
     def connected(self, link: Link) -> None:
@@ -50,9 +53,15 @@ class ValidityCheck:
         self._app.closed(link)
 
     def end_of_iteration(self) -> None:
-        """Commit, unless users and policies may be out of date: waiting pulls must not be answered by them."""
+        """Commit, unless users and policies may be out of date: waiting pulls must not be answered by them.
+
+        The time can end between a request and its commit. Its client then gets an error at once: the next commit may
+        be far away, and a change of rights may come before it.
+        """
         if self.is_valid:
             self._app.end_of_iteration()
+        else:
+            self._refuse(OUTDATED)
 
     @property
     def is_valid(self) -> bool:
