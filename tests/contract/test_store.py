@@ -5,15 +5,16 @@ import pytest
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.testing.store_contract import DurableStoreContract, MessageStoreContract
+from mqguard.testing.store_links_contract import StoreLinksContract
 
 
-class TestMemory(MessageStoreContract):
+class TestMemory(MessageStoreContract, StoreLinksContract):
     @pytest.fixture
     def store(self):
         return MemoryMessageStore()
 
 
-class TestRocks(DurableStoreContract):
+class TestRocks(DurableStoreContract, StoreLinksContract):
     @pytest.fixture
     def opened(self):
         stores = []

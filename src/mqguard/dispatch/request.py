@@ -154,6 +154,8 @@ RESPONSE_CODES: dict[type[Exception], ResponseCode] = {
     engine.MessageIllegal: ResponseCode.MESSAGE_ILLEGAL,
     engine.ConfigIllegal: ResponseCode.INVALID_PARAMETER,
     engine.LimitReached: ResponseCode.SERVICE_NOT_AVAILABLE,
+    engine.LiteLimitReached: ResponseCode.LMQ_QUOTA_EXCEEDED,
+    engine.LiteSubscriptionLimitReached: ResponseCode.LITE_SUBSCRIPTION_QUOTA_EXCEEDED,
     engine.NotSupported: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
     engine.FilterInvalid: ResponseCode.SUBSCRIPTION_PARSE_FAILED,
     engine.FilterUnsupported: ResponseCode.SYSTEM_ERROR,

@@ -136,6 +136,7 @@ class DelayQueues:
         levels: Milliseconds of level 1, 2, …
 
     Attributes:
+        deferred: See `DeferredDelivery`.
         times: Store times, from which a delay counts.
         undeliverable: Messages dropped because they were damaged, or their topic no longer existed when they were due.
     """
@@ -150,7 +151,7 @@ class DelayQueues:
         levels: tuple[int, ...],
     ) -> None:
         self._store = store
-        self._deferred = deferred
+        self.deferred = deferred
         self._offsets = offsets
         self.times = times
         self._clock = clock
@@ -190,7 +191,7 @@ class DelayQueues:
         Returns:
             The time when it is due, to be stored as the tag code of its queue entry.
         """
-        self._deferred.defer(message, pairs, names.SCHEDULE_TOPIC, level - 1)
+        self.deferred.defer(message, pairs, names.SCHEDULE_TOPIC, level - 1)
         return self.times.now() + self._levels[level - 1]
 
     def deliver(self, now: int) -> int:
@@ -286,7 +287,7 @@ class DelayQueues:
 
     def _deliver_entry(self, entry: QueueEntry) -> None:
         message = self._waiting_message(entry)
-        if message is None or not self._deferred.deliver(message):
+        if message is None or not self.deferred.deliver(message):
             self.undeliverable += 1
 
     def _waiting_message(self, entry: QueueEntry) -> Record | None:

@@ -15,6 +15,7 @@ from mqguard.engine.fetch import Fetcher, FetchResult
 from mqguard.engine.filters import Filters, MessageFilter
 from mqguard.engine.group_commit import Arrival, GroupCommit
 from mqguard.engine.groups import Groups
+from mqguard.engine.lite_topics import LiteTopics
 from mqguard.engine.log import MessageLog
 from mqguard.engine.lookup import Lookup
 from mqguard.engine.maintenance import Maintenance
@@ -70,6 +71,7 @@ class Engine:
         delays: Messages that wait at a delay level.
         timers: Messages that wait for a time.
         filters: Compiler of the filters of subscriptions.
+        lite: Lite topics.
         pop: Pop, acknowledgement and change of the invisible time.
         redelivery: Redelivery of popped messages that were not acknowledged in time.
         transactions: Half messages that wait for the end of their transaction.
@@ -92,18 +94,20 @@ class Engine:
         self.timers = Timers(store, self.group_commit, deferred, clock, times, settings)
         self.transactions = Transactions(store, self.group_commit, self._log, deferred, settings, clock)
         self.discarded = DiscardedTransactions(store, self.group_commit, self._log, self.transactions)
+        in_flight = InFlight(store, self.group_commit, self.offsets, clock)
+        self.lite = LiteTopics(store, self.group_commit, self.topics, self.groups, self.offsets, in_flight, clock)
         self._sender = Sender(
-            self._log, self.topics, self.groups, self.delays, self.timers, deferred, self.transactions, settings
+            self._log, self.topics, self.groups, self.delays, self.timers, self.transactions, self.lite, settings
         )
         self.filters = Filters(has_sql=settings.property_filter)
         self._fetcher = Fetcher(store, self.topics, times, settings)
         self._lookup = Lookup(store)
-        in_flight = InFlight(store, self.group_commit, self.offsets, clock)
         self.pop = Pop(store, self._fetcher, in_flight, self.topics, self.groups, self.offsets, settings, clock)
         self.request_modes = RequestModes(store, self.group_commit, self.topics, self.groups)
         self.redelivery = Redelivery(store, self._log, in_flight, self.topics, self.groups, self.pop.notify)
+        steps = self.redelivery.deliver, self.lite.tick
         self._maintenance = Maintenance(
-            store, self.group_commit, clock, settings, self._sender, self.delays, self.timers, self.redelivery
+            store, self.group_commit, clock, settings, self._sender, self.delays, self.timers, steps
         )
         self._retries = Retries(
             self._log, self._lookup, self.topics, self.groups, self.delays, self._sender.check_waiting

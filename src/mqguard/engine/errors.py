@@ -54,6 +54,14 @@ class LimitReached(EngineError):
     """The maximum number of topics, groups or offsets is reached, in total or for the user."""
 
 
+class LiteLimitReached(EngineError):
+    """The maximum number of lite topics is reached, in total or for the user."""
+
+
+class LiteSubscriptionLimitReached(EngineError):
+    """The maximum number of subscriptions to lite topics is reached, in total or for the client or the user."""
+
+
 class NotSupported(EngineError):
     """The engine does not have the requested feature yet."""
 

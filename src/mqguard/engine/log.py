@@ -106,13 +106,14 @@ class MessageLog:
         self._group_commit.arrived(queue, offset + 1, tag_code)
         return offset, physical
 
-    def append(self, message: Record, tag_code: int, keys: Iterable[int]) -> Queue:
+    def append(self, message: Record, tag_code: int, keys: Iterable[int], links: Queue | None = None) -> Queue:
         """Stage a message at the end of its queue; its offsets, store time and store host are filled in.
 
         Args:
             message: The message with its topic and queue.
             tag_code: Tag code of its queue entry.
             keys: Hashes of its keys for the index.
+            links: Lite queue that gets an entry for the message too.
 
         Returns:
             The queue; the message is at `message.queue_offset` in it.
@@ -128,7 +129,10 @@ class MessageLog:
         message.store_timestamp = now
         message.store_address = self.address
         message.store_port = self.port
-        store.stage_message(queue, record.encode(message), tag_code, now, keys)
+        data = record.encode(message)
+        store.stage_message(queue, data, tag_code, now, keys)
+        if links is not None:
+            store.stage_link(links, message.physical_offset, data, tag_code, now)
         self._group_commit.arrived(queue, queue.next_offset, tag_code)
         return queue
 

@@ -1,10 +1,10 @@
 """Periodic maintenance: delivery of due messages, disk space, recovery of a failed store, deletion of old messages."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 from mqguard.engine.deferred_delivery import DelayQueues
 from mqguard.engine.group_commit import GroupCommit
-from mqguard.engine.pop_redelivery import Redelivery
 from mqguard.engine.retention import Eviction, Retention
 from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
@@ -31,7 +31,7 @@ class Maintenance:
         sender: Sender that rejects messages while the store is full or failed.
         delays: Messages with a delay level.
         timers: Messages for a time.
-        redelivery: Popped messages that were not acknowledged in time.
+        others: Further steps, which are called with the monotonic time.
 
     Attributes:
         trouble: Reason why the last tick did not do all of its work, None if it did.
@@ -46,14 +46,14 @@ class Maintenance:
         sender: Sender,
         delays: DelayQueues,
         timers: Timers,
-        redelivery: Redelivery,
+        others: Sequence[Callable[[int], object]],
     ) -> None:
         self._store = store
         self._clock = clock
         self._sender = sender
         self._delays = delays
         self._timers = timers
-        self._redelivery = redelivery
+        self._others = others
         self._max_ratio = settings.max_disk_ratio
         self._group_commit = group_commit
         self._retention = Retention(store, settings, delays)
@@ -85,7 +85,8 @@ class Maintenance:
             return
         self._attempt(lambda: self._delays.deliver(now))
         self._attempt(lambda: self._timers.deliver(now))
-        self._attempt(lambda: self._redelivery.deliver(monotonic))
+        for step in self._others:
+            self._attempt(functools.partial(step, monotonic))
         self._attempt(lambda: self._store.sweep(_SWEEP_ENTRIES))
         self._attempt(lambda: self._retention.step(now, monotonic))
         self._attempt(self._eviction.step)

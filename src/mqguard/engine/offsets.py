@@ -68,7 +68,7 @@ class Offsets:
             raise ConfigIllegal(f"offset `{offset}` of queue `{queue_id}` cannot be committed; both must be 0 or more")
         queues = self._table.get((group, topic))
         if queues is None:
-            fault = names.group_fault(group) or names.topic_fault(topic)
+            fault = names.group_fault(group) or (names.topic_fault(topic) if names.lite_parts(topic) is None else None)
             if fault:
                 raise ConfigIllegal(fault)
             queues = self._table[group, topic] = {}
@@ -88,8 +88,9 @@ class Offsets:
         return self._table.get((group, topic), {})
 
     def topics_of(self, group: str) -> list[str]:
-        """Return the topics in which a group has committed offsets."""
-        return sorted(topic for name, topic in self._table if name == group)
+        """Return the topics in which a group has committed offsets, without lite queues, which are not topics."""
+        prefix = names.LITE_PREFIX
+        return sorted(topic for name, topic in self._table if name == group and not topic.startswith(prefix))
 
     def groups_of(self, topic: str) -> list[str]:
         """Return the groups that have committed offsets in a topic."""
@@ -117,6 +118,15 @@ class Offsets:
                 return
             self._pulled_count += 1
         queues[queue_id] = offset
+
+    def places(self) -> Iterable[tuple[str, str]]:
+        """Return groups and topics for which there are committed offsets."""
+        return self._table.keys()
+
+    def remove(self, group: str, topic: str) -> None:
+        """Remove the offsets of a group in a topic."""
+        self._remove([key for key in ((group, topic),) if key in self._table])
+        self._remove_pulled([key for key in ((group, topic),) if key in self._pulled])
 
     def remove_group(self, group: str) -> None:
         """Remove all offsets of a group."""

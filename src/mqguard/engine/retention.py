@@ -138,7 +138,8 @@ class Usage:
         self._set(known, known.old.left(queue.min_offset) + known.live.left(queue.min_offset))
 
     def _begin(self) -> None:
-        self._next = self._store.queues()
+        # The entries of lite queues are links to records of other queues, which are counted there.
+        self._next = [queue for queue in self._store.queues() if not queue.topic.startswith(names.LITE_PREFIX)]
         if len(self._queues) > len(self._next):
             there = {queue.number for queue in self._next}
             for number in [number for number in self._queues if number not in there]:

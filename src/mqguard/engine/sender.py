@@ -1,6 +1,6 @@
 """Sending messages: all checks that Apache's broker makes, then a place in a queue."""
 
-from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues
+from mqguard.engine.deferred_delivery import DelayQueues
 from mqguard.engine.errors import (
     MessageIllegal,
     NoSuchGroup,
@@ -12,6 +12,7 @@ from mqguard.engine.errors import (
     StoreFull,
 )
 from mqguard.engine.groups import Groups
+from mqguard.engine.lite_topics import LiteTopic, LiteTopics
 from mqguard.engine.log import MessageLog, key_hashes, record_of
 from mqguard.engine.messages import RequestOrigin, SendRequest, SendResult
 from mqguard.engine.settings import EngineSettings
@@ -68,8 +69,8 @@ class Sender:
         groups: Groups and their retry limits.
         delays: Messages with a delay level.
         timers: Messages for a time.
-        deferred: Bytes that wait for each topic.
         transactions: Half messages.
+        lite: Lite topics.
         settings: Limits, and the properties that are written into each message.
 
     Attributes:
@@ -86,17 +87,18 @@ class Sender:
         groups: Groups,
         delays: DelayQueues,
         timers: Timers,
-        deferred: DeferredDelivery,
         transactions: Transactions,
+        lite: LiteTopics,
         settings: EngineSettings,
     ) -> None:
         self._log = log
+        self._lite = lite
         self._transactions = transactions
         self._topics = topics
         self._groups = groups
         self._delays = delays
         self._timers = timers
-        self._deferred = deferred
+        self._deferred = delays.deferred
         self.configure(settings)
         self._trace_topics = settings.trace_topics
         self._next_queue = 0
@@ -253,16 +255,16 @@ class Sender:
 
         if properties.PRIORITY in pairs:
             text, queue_id = None, self._by_priority(topic, queue_id, pairs)
+        lite = None
         if properties.LITE_TOPIC in pairs:
-            # As in Apache's broker, only the broker names the lite queue of a message.
-            text, pairs[properties.INNER_MULTI_DISPATCH] = None, names.lite_queue(topic, pairs[properties.LITE_TOPIC])
+            text, lite = None, self._lite.open(topic, pairs, request.creator)
         message = record_of(request, topic, queue_id)
         check_kind(pairs, request.sys_flag)
         if _is_half(pairs, request):
             return self._send_half(request, message, pairs, origin)
         if properties.TRAN_MSG in pairs:
             message.sys_flag &= ~TRANSACTION_MASK
-        return self._store(message, pairs, text)
+        return self._store(message, pairs, text, lite)
 
     def deliver(self, message: Record, pairs: dict[str, str]) -> SendResult:
         """Stage the message of a committed transaction, which its properties may delay.
@@ -292,7 +294,9 @@ class Sender:
             pairs[properties.UNIQ_KEY] = self._log.unique_ids.next(self._log.now())
         return self._transactions.hold(message, pairs, origin, lambda: self._complete(pairs, None)[1])
 
-    def _store(self, message: Record, pairs: dict[str, str], text: str | None) -> SendResult:
+    def _store(
+        self, message: Record, pairs: dict[str, str], text: str | None, lite: LiteTopic | None = None
+    ) -> SendResult:
         """Stage a message at its destination, or where it waits if its properties delay it."""
         topic, queue_id = message.topic, message.queue_id
         level = self._delays.level_of(pairs)
@@ -318,7 +322,9 @@ class Sender:
             raise
         # As in Apache's broker, a deferred message is indexed only once it is delivered.
         hashes = () if waits else key_hashes(topic, unique_id, pairs.get(properties.KEYS))
-        self._log.append(message, tag_code, hashes)
+        self._log.append(message, tag_code, hashes, None if lite is None else lite.queue)
+        if lite is not None:
+            self._lite.appended(lite, message.store_timestamp)
         if due:
             self._timers.schedule(message, pairs, due, unique_id)
         # The queue of the answer is that of the destination, as in Apache's broker.
@@ -373,6 +379,7 @@ class Sender:
                 raise MessageIllegal("a batch cannot hold transactional messages: send each of them alone")
             if self._delays.level_of(pairs) or self._timers.due_of(pairs):
                 raise MessageIllegal("a batch cannot hold delayed messages")
+            self._lite.require_none(request.topic, pairs)
         unique_id, completed = self._complete(pairs, text, _BROKER_ONLY)
         tags_text = pairs.get(properties.TAGS)
         hashes = key_hashes(request.topic, unique_id, pairs.get(properties.KEYS))

@@ -5,6 +5,8 @@ The rules are those of Apache RocketMQ's broker (letters, digits, `%`, `|`, `_`,
 
 import re
 
+from mqguard.model.text import visible
+
 RETRY_PREFIX = "%RETRY%"
 POP_RETRY_MARK = "+"
 """Separator of group and topic in the name of a retry topic of pop. No other name contains it."""
@@ -47,6 +49,8 @@ UNWRITABLE_TOPICS = ALL_MESSAGES | {"SELF_TEST_TOPIC", "OFFSET_MOVED_EVENT"}
 
 SYSTEM_TOPICS = UNWRITABLE_TOPICS | {TEMPLATE_TOPIC, TRACE_TOPIC, "BenchmarkTest"}
 
+MAX_LITE_TOPIC_CHARS = 64
+_LITE = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_LITE_TOPIC_CHARS}}}\Z")
 _LEGAL = re.compile(r"[A-Za-z0-9%|_-]+\Z")
 
 
@@ -86,6 +90,14 @@ def lite_queue(parent: str, lite: str) -> str:
     return f"{LITE_PREFIX}{parent}${lite}"
 
 
+def lite_parts(queue: str) -> tuple[str, str] | None:
+    """Return parent topic and lite topic of the name of a lite queue, None for any other name."""
+    if not queue.startswith(LITE_PREFIX):
+        return None
+    parent, _, lite = queue.removeprefix(LITE_PREFIX).partition("$")
+    return None if topic_fault(parent) or lite_topic_fault(lite) else (parent, lite)
+
+
 def owner_of(topic: str) -> str | None:
     """Return the group that owns a retry or dead-letter topic, or None for any other topic."""
     if topic.startswith(RETRY_PREFIX):
@@ -102,6 +114,16 @@ def topic_fault(topic: str) -> str | None:
         return group_fault(popped[0]) or topic_fault(popped[1])
     limit = MAX_SYSTEM_TOPIC_BYTES if topic.startswith("%") else MAX_TOPIC_BYTES
     return _fault("topic", topic, limit)
+
+
+def lite_topic_fault(lite: str) -> str | None:
+    """Return the problem with the name of a lite topic, or None if it is valid (Apache's proxy has the same rules)."""
+    if _LITE.match(lite):
+        return None
+    return (
+        f"the lite topic `{visible(lite[:MAX_LITE_TOPIC_CHARS])}` is not 1 to {MAX_LITE_TOPIC_CHARS} letters, digits, "
+        "`_` and `-`"
+    )
 
 
 def group_fault(group: str) -> str | None:

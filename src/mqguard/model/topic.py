@@ -1,5 +1,7 @@
 """Topics and consumer groups as stored by the broker, and the version of such a table."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from mqguard.errors import MqguardError
@@ -39,12 +41,13 @@ MAX_QUEUES = 1024
 """Maximum number of queues per topic: queues cost start-up time and memory, and no use needs more."""
 
 MESSAGE_TYPE = "message.type"
+LITE_EXPIRATION = "lite.topic.expiration"
 ATTRIBUTE_VALUES: dict[str, frozenset[str] | None] = {
     MESSAGE_TYPE: frozenset({"UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED", "PRIORITY", "LITE"}),
     "queue.type": frozenset({"SimpleCQ", "BatchCQ"}),
     "cleanup.policy": frozenset({"DELETE", "COMPACTION"}),
     "reserve.time": None,
-    "lite.topic.expiration": None,
+    LITE_EXPIRATION: None,
 }
 """Attributes of topics, with the allowed values; None is a whole number."""
 
@@ -94,6 +97,16 @@ class TopicConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         """The number of queues for reading or writing."""
         return max(self.read_queues, self.write_queues)
 
+    @property
+    def is_lite(self) -> bool:
+        """True if the topic has lite topics."""
+        return self.attributes.get(MESSAGE_TYPE) == "LITE"
+
+    @property
+    def lite_minutes(self) -> int:
+        """Minutes after its last message at which a lite topic is deleted, -1 for never."""
+        return int(self.attributes.get(LITE_EXPIRATION, "-1"))
+
 
 def perm_fault(perm: int) -> str | None:
     """Return the problem with a permission number, or None if it is valid."""
@@ -137,6 +150,45 @@ def _check_attribute(name: str, value: str) -> None:
             raise AttributesInvalid(f"topic attribute `{name}` must be a whole number, not `{value[:64]}`")
     elif value not in allowed:
         raise AttributesInvalid(f"topic attribute `{name}` must be one of {', '.join(sorted(allowed))}, not `{value}`")
+
+
+class LiteSettings(NamedTuple):
+    """Attributes of a group that consumes lite topics.
+
+    Attributes:
+        parent: Topic whose lite topics the group consumes.
+        is_exclusive: True if a lite topic has one subscriber, the last one that subscribed to it.
+        is_wildcard: True if the group consumes all lite topics of the parent.
+        quota: Maximum number of lite topics of one client, -1 for no limit.
+        resets_if_excluded: True if the group begins a lite topic again when another client takes it over.
+        resets_if_unsubscribed: True if the group begins a lite topic again after a client has unsubscribed from it.
+    """
+
+    parent: str
+    is_exclusive: bool = False
+    is_wildcard: bool = False
+    quota: int = 2000
+    resets_if_excluded: bool = False
+    resets_if_unsubscribed: bool = False
+
+    @classmethod
+    def of(cls, attributes: dict[str, str]) -> "LiteSettings | None":
+        """Return the settings in the attributes of a group, None if it does not consume lite topics.
+
+        Source: `SubscriptionGroupAttributes` of Apache RocketMQ 5.5.0.
+        """
+        parent = attributes.get("lite.bind.topic")
+        if not parent:
+            return None
+        quota = attributes.get("lite.sub.client.quota", "")
+        return cls(
+            parent,
+            attributes.get("lite.sub.model") == "Exclusive",
+            attributes.get("lite.sub.wildcard") == "true",
+            int(quota) if quota.isascii() and quota.isdecimal() and len(quota) <= MAX_DIGITS else cls(parent).quota,
+            attributes.get("lite.sub.reset.offset.exclusive") == "true",
+            attributes.get("lite.sub.reset.offset.unsubscribe") == "true",
+        )
 
 
 MAX_RETRY_TIMES = 16

@@ -52,11 +52,11 @@ class MemoryMessageStore:
         self._staged = True
         return self._queues.add(topic, queue_id)
 
-    def stage_drop(self, queue: Queue) -> None:
+    def stage_drop(self, queue: Queue, *, keep_records: bool = False) -> None:
         """See `MessageStore`."""
         self._check_open()
         self._queues.drop(queue)
-        self._drops.append(queue.number)
+        (self._unlinked if keep_records else self._drops).append(queue.number)
         self._staged = True
 
     def stage_message(self, queue: Queue, record: bytes, tag_code: int, store_time: int, keys: Iterable[int]) -> None:
@@ -67,6 +67,15 @@ class MemoryMessageStore:
         queue.next_offset += 1
         queue.next_bytes += len(record)
         self.next_physical += len(record)
+        self._queues.touch(queue)
+        self._staged = True
+
+    def stage_link(self, queue: Queue, physical: int, record: bytes, tag_code: int, store_time: int) -> None:
+        """See `MessageStore`."""
+        self._check_open()
+        self._links.append((queue.number, QueueEntry(queue.next_offset, physical, len(record), tag_code, store_time)))
+        queue.next_offset += 1
+        queue.next_bytes += len(record)
         self._queues.touch(queue)
         self._staged = True
 
@@ -124,6 +133,8 @@ class MemoryMessageStore:
             for key in keys:
                 self._keys.setdefault(key, []).append((entry.store_time, entry.physical))
 
+        for number, entry in self._links:
+            self._entries.setdefault(number, []).append(entry)
         for (table, name), value in self._values.items():
             if value is None:
                 self._tables[table].pop(name, None)
@@ -263,6 +274,8 @@ class MemoryMessageStore:
             if self._records.pop(physical, None) is not None:
                 del self._order[bisect.bisect_left(self._order, physical)]
         self._dropped += self._drops
+        for number in self._unlinked:
+            self._entries.pop(number, None)
         self._queues.settle()
         self._clear()
 
@@ -270,7 +283,9 @@ class MemoryMessageStore:
         self._staged = False
         self._messages: list[tuple[int, QueueEntry, bytes, tuple[int, ...]]] = []
         self._values: dict[tuple[Table, bytes], bytes | None] = {}
+        self._links: list[tuple[int, QueueEntry]] = []
         self._drops: list[int] = []
+        self._unlinked: list[int] = []
         self._evicted: list[int] = []
         self._release = 0
         self._committed_physical = self.next_physical

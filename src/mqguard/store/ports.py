@@ -94,8 +94,11 @@ class MessageStore(Protocol):
         """Return a queue; stage its creation if it does not exist."""
         ...
 
-    def stage_drop(self, queue: Queue) -> None:
-        """Stage the removal of a queue; later `sweep` calls remove its entries and records."""
+    def stage_drop(self, queue: Queue, *, keep_records: bool = False) -> None:
+        """Stage the removal of a queue; later `sweep` calls remove its entries, and its records unless they are kept.
+
+        The records of a queue of links belong to other queues, so they are kept.
+        """
         ...
 
     def stage_message(self, queue: Queue, record: bytes, tag_code: int, store_time: int, keys: Iterable[int]) -> None:
@@ -109,6 +112,20 @@ class MessageStore(Protocol):
             tag_code: Signed 64-bit number that `entries` returns.
             store_time: Milliseconds since the epoch; smaller than that of the record before only if the date fell.
             keys: 32-bit hashes under which `find` finds the record.
+        """
+        ...
+
+    def stage_link(self, queue: Queue, physical: int, record: bytes, tag_code: int, store_time: int) -> None:
+        """Append an entry for a record of another queue, which the same commit stores.
+
+        If that record is removed, `read` returns None for the entry.
+
+        Args:
+            queue: Queue of links.
+            physical: Physical offset of the record, larger than those of the queue's earlier entries.
+            record: The record.
+            tag_code: See `stage_message`.
+            store_time: See `stage_message`.
         """
         ...
 

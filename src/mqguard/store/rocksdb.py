@@ -95,13 +95,16 @@ class RocksMessageStore:
         self._put(database.NEXT_NUMBER_KEY, database.U64.pack(self._queues.next_number))
         return added
 
-    def stage_drop(self, queue: Queue) -> None:
+    def stage_drop(self, queue: Queue, *, keep_records: bool = False) -> None:
         """See `MessageStore`."""
         self._queues.drop(queue)
-        self._dropped.stage(queue.number, (queue.min_offset, queue.next_offset))
+        # Entries that the same batch trims are gone when the queue is swept: a read from there would find the entries
+        # of the next queue. An empty range makes `sweep` remove the entries alone.
+        begin = queue.next_offset if keep_records else queue.pending_min
+        self._dropped.stage(queue.number, (begin, queue.next_offset))
         self._delete(database.queue_name(database.QUEUE_LETTER, queue.number))
         name = database.queue_name(database.DROPPED_LETTER, queue.number)
-        self._put(name, database.span_value(queue.min_offset, queue.next_offset))
+        self._put(name, database.span_value(begin, queue.next_offset))
 
     def stage_message(self, queue: Queue, record: bytes, tag_code: int, store_time: int, keys: Iterable[int]) -> None:
         """See `MessageStore`."""
@@ -118,6 +121,15 @@ class RocksMessageStore:
         queue.next_offset = offset + 1
         queue.next_bytes += size
         self.next_physical = physical + size
+        self._queues.touch(queue)
+
+    def stage_link(self, queue: Queue, physical: int, record: bytes, tag_code: int, store_time: int) -> None:
+        """See `MessageStore`."""
+        key = _pack_queue_key(queue.number, queue.next_offset)
+        self._batch.put(key, _pack_entry(physical, len(record), tag_code, store_time), self._in_queues)
+        queue.keep_recent(record)
+        queue.next_offset += 1
+        queue.next_bytes += len(record)
         self._queues.touch(queue)
 
     def stage_value(self, table: Table, key: bytes, value: bytes) -> None:
