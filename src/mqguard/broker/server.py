@@ -304,7 +304,9 @@ class BrokerServer:
             GroupProcessor(engine).handlers(),
             ClientListProcessor(self.clients, clock).handlers(),
             ReportProcessor(engine, self.clients, progress, address, clock).handlers(),
-            OffsetResetProcessor(engine, self.clients, self._resets, progress, self._pulling.wake).handlers(),
+            OffsetResetProcessor(
+                engine, self.clients, self._resets, progress, self._pulling.wake, settings.request_mode
+            ).handlers(),
             StoreToolProcessor(engine).handlers(),
             DenialProcessor(ports.denials, ports.manager).handlers(),
             StatusProcessor(

@@ -209,7 +209,11 @@ class Pop:
             return False
         queue, delivery = found
         was_full = len(queue) >= self._max_in_flight
-        self._in_flight.remove(queue, offset)
+        ended = pop_order.acknowledged(queue, offset) if delivery.in_order else [offset]
+        if not ended:
+            self._in_flight.put(queue, offset, msgspec.structs.replace(delivery, is_acknowledged=True))
+        for one in ended:
+            self._in_flight.remove(queue, one)
         self._in_flight.settle(queue)
         if delivery.in_order or was_full:
             self.notify(queue)
@@ -385,7 +389,9 @@ class Pop:
         messages: list[PoppedMessage] = []
         for offset, old in list(queue.ordered.items()):
             if room.is_empty:
-                break
+                if old.is_acknowledged:
+                    self._in_flight.put(queue, offset, pop_order.left_for_later(old, self._clock.monotonic_ms()))
+                continue
             data = self._fetcher.record(queue.topic, queue.queue_id, offset)
             if data is None:
                 self._in_flight.remove(queue, offset)
@@ -437,7 +443,9 @@ class Pop:
         if queue is None:
             return None
         delivery = queue.find(offset)
-        return None if delivery is None or delivery.pop_time != pop_time else (queue, delivery)
+        if delivery is None or delivery.pop_time != pop_time or delivery.is_acknowledged:
+            return None
+        return queue, delivery
 
     def notify(self, queue: PopQueue) -> None:
         """Call back because a pop may find messages in a queue again."""

@@ -24,7 +24,7 @@ MAX_IN_FLIGHT = 500_000
 """Messages in flight of all groups, some 400 bytes each. Beyond this number only users below an even share get more."""
 _ROW = struct.Struct(">QQQQHB")
 _MAX_ATTEMPTS = 0xFFFF
-_ORDERED, _SUSPENDED = 1, 2
+_ORDERED, _SUSPENDED, _ACKNOWLEDGED = 1, 2, 4
 _POSITION_BYTES = _OFFSET_BYTES = 8
 _QUEUE_ID_BYTES = 4
 
@@ -39,6 +39,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
         owner: User or address for whose share it counts.
         attempts: Number of earlier deliveries, for messages in order. Others have it in their record.
         is_suspended: True if this delivery does not count as an attempt.
+        is_acknowledged: True if a message in order waits for the acknowledgement of an earlier one, see `pop_order`.
         in_order: True if the message blocks later ones of its queue.
         first_pop_time: Date of the pop, which a change of the invisible time keeps; 0 if it is `pop_time`.
     """
@@ -49,6 +50,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     owner: str
     attempts: int = 0
     is_suspended: bool = False
+    is_acknowledged: bool = False
     in_order: bool = False
     first_pop_time: int = 0
 
@@ -173,7 +175,11 @@ class InFlight:
     def put(self, queue: PopQueue, offset: int, delivery: Delivery) -> None:
         """Stage the delivery of a message, which replaces an earlier one of the same message."""
         self._set(queue, offset, delivery)
-        flags = (_ORDERED if delivery.in_order else 0) | (_SUSPENDED if delivery.is_suspended else 0)
+        flags = (
+            (_ORDERED if delivery.in_order else 0)
+            | (_SUSPENDED if delivery.is_suspended else 0)
+            | (_ACKNOWLEDGED if delivery.is_acknowledged else 0)
+        )
         visible_at = max(0, self._clock.now_ms() + delivery.deadline - self._clock.monotonic_ms())
         row = _ROW.pack(
             delivery.pop_time,
@@ -321,9 +327,10 @@ def _delivery(row: bytes, date: int, monotonic: int) -> Delivery:
         monotonic + left,
         row[_ROW.size :].decode(),
         attempts,
-        bool(flags & _SUSPENDED),
-        bool(flags & _ORDERED),
-        first_pop_time,
+        is_suspended=bool(flags & _SUSPENDED),
+        is_acknowledged=bool(flags & _ACKNOWLEDGED),
+        in_order=bool(flags & _ORDERED),
+        first_pop_time=first_pop_time,
     )
 
 

@@ -1,8 +1,12 @@
 """Pop in order: a group gets the messages of a queue one batch at a time.
 
-A batch blocks its queue for the group until all of its messages are acknowledged, or visible again. Then the messages
-that are not acknowledged come again, in place and before later ones. The broker never moves them to another topic: how
-often a message may fail, the consumer decides, as with Apache's broker.
+A batch blocks its queue for the group until all of its messages are acknowledged, or visible again. Then the first
+message that is not acknowledged comes again, and all later ones of the batch after it, in place and before newer ones.
+So an acknowledgement takes effect once all earlier messages are acknowledged: an acknowledged message after a failed
+one comes again, because it was consumed in the wrong order. The broker never moves messages in order to another topic:
+how often a message may fail, the consumer decides. Apache's broker does both too.
+
+Source: Apache `ConsumerOrderInfoManager`.
 """
 
 import msgspec
@@ -17,7 +21,20 @@ def is_blocked(queue: PopQueue, attempt_id: str, now: int) -> bool:
     """
     if is_same_attempt(queue, attempt_id):
         return False
-    return any(delivery.deadline > now for delivery in queue.ordered.values())
+    return any(delivery.deadline > now and not delivery.is_acknowledged for delivery in queue.ordered.values())
+
+
+def acknowledged(queue: PopQueue, offset: int) -> list[int]:
+    """Return the offsets of the messages whose acknowledgement takes effect with that of a message in order.
+
+    They are the message and the acknowledged ones that follow it. There are none if an earlier message is in flight.
+    """
+    offsets: list[int] = []
+    for other, delivery in queue.ordered.items():
+        if other != offset and not delivery.is_acknowledged:
+            break
+        offsets.append(other)
+    return offsets if offset in offsets else []
 
 
 def is_same_attempt(queue: PopQueue, attempt_id: str) -> bool:
@@ -40,3 +57,13 @@ def delivered_again(old: Delivery, new: Delivery, *, is_same: bool) -> Delivery:
     """
     attempts = old.attempts if is_same or old.is_suspended else old.attempts + 1
     return msgspec.structs.replace(new, attempts=attempts)
+
+
+def left_for_later(old: Delivery, now: int) -> Delivery:
+    """Return the delivery of an acknowledged message that comes again after the batch of an earlier message.
+
+    Args:
+        old: The delivery before.
+        now: Current monotonic time. The message is visible from then on.
+    """
+    return msgspec.structs.replace(old, deadline=now, is_acknowledged=False)

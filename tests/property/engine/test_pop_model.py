@@ -76,6 +76,7 @@ class QueueModel:
         bodies: All messages of the queue.
         position: Offset of the next message.
         flight: Attempts, hiding, pop time and whether the delivery counts, by offset.
+        acked: Offsets in flight that are acknowledged, and an earlier one is not.
         attempt: Identifier of the last pop.
     """
 
@@ -83,12 +84,28 @@ class QueueModel:
         self.bodies = []
         self.position = 0
         self.flight = {}
+        self.acked = set()
         self.attempt = ""
 
     def is_blocked(self, attempt, now):
         if attempt and attempt == self.attempt and self.flight:
             return False
-        return not all(hiding.is_over(now) for _, hiding, _, _ in self.flight.values())
+        return not all(offset in self.acked or hiding.is_over(now) for offset, (_, hiding, _, _) in self.flight.items())
+
+    def acknowledge(self, offset, pop_time):
+        """Acknowledge a message, and end those that no earlier one holds back; return False if the handle is old."""
+        if not self.is_valid(offset, pop_time):
+            return False
+        self.acked.add(offset)
+        for first in sorted(self.flight):
+            if first not in self.acked:
+                break
+            self.acked.remove(first)
+            del self.flight[first]
+        return True
+
+    def is_valid(self, offset, pop_time):
+        return offset in self.flight and self.flight[offset][2] == pop_time and offset not in self.acked
 
     def expected(self, attempt, limit):
         """Return the offsets and attempts of the next batch, and whether it repeats the last pop."""
@@ -237,6 +254,10 @@ class PopMachine(RuleBasedStateMachine):
                 queue.position = max(queue.position, offset + 1)
                 handles.append(("orders", batch.queue_id, offset, found.pop_time))
             queue.attempt = attempt
+            for offset in queue.acked - {offset for offset, _ in got}:
+                attempts, _, pop_time, counts = queue.flight[offset]
+                queue.flight[offset] = (attempts, Hiding(self.clock, 0), pop_time, counts)
+            queue.acked = set()
         assert total == min(limit, sum(map(len, open_queues.values())))
         if self.finish(outcome, before):
             self.handles[ORDERED] += handles
@@ -278,11 +299,7 @@ class PopMachine(RuleBasedStateMachine):
         handle = self.any_handle(data, (ORDERED,))
         before = self.before()
         _, queue_id, offset, pop_time = handle
-        flight = self.queues[queue_id].flight
-        valid = offset in flight and flight[offset][2] == pop_time
-        assert self.engine.pop.ack(ORDERED, *handle) == valid
-        if valid:
-            del flight[offset]
+        assert self.engine.pop.ack(ORDERED, *handle) == self.queues[queue_id].acknowledge(offset, pop_time)
         self.finish(outcome, before)
 
     @rule(data=st.data(), hidden=st.sampled_from([0, 40, 5000]), outcome=outcomes)
@@ -294,7 +311,7 @@ class PopMachine(RuleBasedStateMachine):
         _, queue_id, offset, pop_time = handle
         flight = self.queues[queue_id].flight
         changed = self.engine.pop.change_invisible(ORDERED, *handle, hidden, is_suspended=suspend)
-        if offset in flight and flight[offset][2] == pop_time:
+        if self.queues[queue_id].is_valid(offset, pop_time):
             assert changed.pop_time == pop_time
             flight[offset] = (flight[offset][0], Hiding(self.clock, hidden), pop_time, not suspend)
         else:

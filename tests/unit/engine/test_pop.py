@@ -363,6 +363,50 @@ class TestOrder:
             [again] = found.batches
             assert [(one.offset, one.attempts) for one in again.messages] == [(1, attempt), (2, attempt - 1)]
 
+    def test_acknowledged_messages_after_an_open_one_come_again_after_it(self, engine, clock):
+        group(engine)
+        for number in range(4):
+            send(engine, b"%d" % number)
+        [first, second, third] = [handle for handle, _ in pop(engine, in_order=True, max_messages=3, invisible_ms=5000)]
+        assert ack(engine, first)
+        assert engine.pop.change_invisible("g", *second, 3000) is not None
+        assert ack(engine, third)
+        assert not ack(engine, third)
+        assert engine.pop.change_invisible("g", *third, 10) is None
+        assert pop(engine, in_order=True) == []
+        ticked(engine, clock, 3000)
+        found = engine.pop.pop(request(in_order=True, max_messages=3))
+        [again] = found.batches
+        assert [(one.offset, one.attempts) for one in again.messages] == [(1, 1), (2, 1), (3, 0)]
+
+    @pytest.mark.parametrize("limit", [1, 2])
+    def test_an_acknowledgement_takes_effect_with_that_of_the_earlier_message(self, engine, store, clock, limit):
+        group(engine)
+        for number in range(3):
+            send(engine, b"%d" % number)
+        [first, second] = [handle for handle, _ in pop(engine, in_order=True, max_messages=2)]
+        assert ack(engine, second)
+        assert engine.offsets.get("g", "orders", 0) == 0
+        engine = make_engine(store, clock)
+        assert pop(engine, in_order=True) == []
+        assert ack(engine, first)
+        assert engine.offsets.get("g", "orders", 0) == 2
+        assert engine.pop.in_flight_count == 0
+        assert bodies(pop(engine, in_order=True, max_messages=limit)) == [b"2"]
+
+    def test_an_acknowledged_message_does_not_block_its_queue(self, engine, clock):
+        group(engine)
+        for number in range(2):
+            send(engine, b"%d" % number)
+        [first, second] = [handle for handle, _ in pop(engine, in_order=True, max_messages=2)]
+        engine.pop.change_invisible("g", *first, 10)
+        assert ack(engine, second)
+        ticked(engine, clock, 10)
+        [(first, one)] = pop(engine, in_order=True, max_messages=1)
+        assert one.body == b"0"
+        assert ack(engine, first)
+        assert bodies(pop(engine, in_order=True)) == [b"1"]
+
     def test_the_same_attempt_gets_the_same_messages(self, engine):
         group(engine)
         send(engine, b"one")

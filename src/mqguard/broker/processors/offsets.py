@@ -133,6 +133,7 @@ class OffsetResetProcessor:
         resets: Reset offsets that running consumers have to get.
         progress: Names of queues.
         wake: Function that ends the waiting pulls of a topic.
+        default_mode: `PULL` or `POP`, for groups without a mode.
     """
 
     def __init__(
@@ -142,12 +143,14 @@ class OffsetResetProcessor:
         resets: OffsetResets,
         progress: Progress,
         wake: Callable[[str], None],
+        default_mode: str,
     ) -> None:
         self._engine = engine
         self._clients = clients
         self._resets = resets
         self._progress = progress
         self._wake = wake
+        self._default_mode = default_mode
 
     def handlers(self) -> dict[int, Handler]:
         """Return the handlers by request code."""
@@ -174,13 +177,16 @@ class OffsetResetProcessor:
         for queue_id, offset in table.items():
             self._engine.offsets.set(header.group, header.topic, queue_id, offset, request.access.creator)
             self._engine.pop.reset(header.group, header.topic, queue_id)
-            mode = self._engine.request_modes.get(header.topic, header.group)
-            pops = mode is not None and mode.mode == POP
-            if self._clients.group(header.group) is not None and not pops:
+            # Only a pull takes the reset offset, and until then the broker ignores commits.
+            if self._clients.group(header.group) is not None and not self._pops(header.group, header.topic):
                 self._send_later(header.group, header.topic, queue_id, offset)
         self._engine.group_commit.after(lambda: self._wake(header.topic))
         moved = {self._progress.queue(header.topic, queue_id): offset for queue_id, offset in table.items()}
         return Reply(body=encode(ResetOffsets(offset_table=moved)), stored=True)
+
+    def _pops(self, group: str, topic: str) -> bool:
+        mode = self._engine.request_modes.get(topic, group)
+        return (self._default_mode if mode is None else mode.mode) == POP
 
     def _send_later(self, group: str, topic: str, queue_id: int, offset: int) -> None:
         """Have a running consumer get its new offset, once it is stored."""

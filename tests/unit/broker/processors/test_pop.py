@@ -12,6 +12,7 @@ from mqguard.model import properties, record
 from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.pop_handles import parse_handle
+from tests.fixtures.pop import about, popped, popping
 from tests.unit.broker.conftest import House, answer_to
 
 POP, ACK, PEEK, CHANGE, NOTIFY, POLLING, BATCH_ACK = 200050, 200051, 200052, 200053, 200054, 200055, 200151
@@ -25,64 +26,10 @@ def house(house_with_topic):
     return house_with_topic
 
 
-def popping(**change):
-    return {
-        "consumerGroup": "g",
-        "topic": "t",
-        "queueId": -1,
-        "maxMsgNums": 32,
-        "invisibleTime": 10_000,
-        "pollTime": 0,
-        "bornTime": 0,
-        "initMode": 0,
-        **change,
-    }
-
-
 def send(house, body=b"x", queue=0, topic="t", **pairs):
     ext = {"a": "p", "b": topic, "c": "TBW102", "d": 4, "e": queue, "f": 0, "g": 1, "h": 0}
     ext["i"] = properties.text_of(pairs)
     assert house.call(310, ext, body).code == 0
-
-
-def popped(answer, group="g", topic="t"):
-    """Return the messages of an answer with their handles, as Apache's client builds them."""
-    assert answer.code == 0, answer.remark
-    ext = answer.ext
-    first = dict(_infos(ext["startOffsetInfo"]))
-    offsets = dict(_infos(ext["msgOffsetInfo"]))
-    found = []
-    for message in record.decode_all(answer.body):
-        handle = properties.parse(message.properties.decode()).get("POP_CK")
-        if handle is None:
-            place = ("1" if message.topic.startswith("%RETRY%") else "0", str(message.queue_id))
-            assert str(message.queue_offset) in offsets[place].split(",")
-            handle = (
-                f"{first[place]} {ext['popTime']} {ext['invisibleTime']} {ext['reviveQid']} {place[0]} broker-a "
-                f"{place[1]} {message.queue_offset}"
-            )
-        else:
-            assert message.topic == topic
-        found.append((message, handle))
-    return found
-
-
-def _infos(text):
-    return [((part.split(" ")[0], part.split(" ")[1]), part.split(" ")[2]) for part in text.split(";")]
-
-
-def about(handle, group="g", topic="t", **more):
-    """Return the fields of an acknowledgement, as Apache's client makes them of a handle."""
-    fields = handle.split(" ")
-    real = {"0": topic, "1": f"%RETRY%{group}_{topic}"}[fields[4]]
-    return {
-        "consumerGroup": group,
-        "topic": real,
-        "queueId": fields[6],
-        "offset": fields[7],
-        "extraInfo": handle,
-        **more,
-    }
 
 
 def pop(house, **change):
