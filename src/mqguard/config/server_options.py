@@ -132,7 +132,8 @@ MAX_TOPICS = Option(
     "maxTopics",
     option.integer(1, 1_000_000),
     20_000,
-    "The maximum number of topics, without those of the broker itself and of groups. Existing ones stay.",
+    "The maximum number of topics, with the retry topics of pop, without other topics of groups and those of the "
+    "broker itself. Existing ones stay.",
     "engine",
     ours=True,
 )

@@ -155,9 +155,9 @@ class ConfigTable(Generic[C]):
         else:
             self._by_name[name] = config
 
-    def _put(self, config: C) -> None:
+    def _put(self, config: C, *, limited: bool = True) -> None:
         name = config.name
-        if name not in self._by_name:
+        if limited and name not in self._by_name:
             self._require_room(name, config.creator)
         self._undo_if_failed(name)
         self._replace(name, config)

@@ -109,12 +109,18 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
             self._put(config)
 
     def delete(self, name: str, *, clean_offsets: bool = False) -> bool:
-        """Remove a group, with `clean_offsets` also its offsets; return False if it does not exist."""
+        """Remove a group with its retry topics of pop; return False if it does not exist.
+
+        Args:
+            name: The group.
+            clean_offsets: True if its offsets are removed too.
+        """
         if clean_offsets:
             self._offsets.remove_group(name)
         if name not in self._by_name:
             return False
         self._remove(name)
+        self._topics.delete_pop_retries(name)
         return True
 
     def with_retry_topic(self, name: str, creator: str | None = None) -> SubscriptionGroupConfig:

@@ -139,7 +139,7 @@ class Pop:
             NotReadable: The topic has no read permission.
             NoSuchQueue: The topic has no such queue.
             ConfigIllegal: The invisible time or the identifier of the attempt is too long.
-            LimitReached: The group has no offset in the queue yet, and its user has used its share of them.
+            LimitReached: The group needs an offset or a retry topic, and its user has used its share of them.
             StoreDown: The store cannot be read now.
         """
         check_invisible(request.invisible_ms)
@@ -345,6 +345,10 @@ class Pop:
         self, request: PopRequest, place: _Place, position: int, messages: list[PoppedMessage], pop_time: int
     ) -> None:
         """Stage the deliveries of messages that are not in flight, and the position after them."""
+        if messages and not request.in_order and not place.topic.startswith(names.RETRY_PREFIX):
+            # The limits hold now, because a message that expires must not be lost for want of room.
+            retry = names.pop_retry_topic(request.group, place.topic)
+            self._topics.ensure_pop_retry(retry, request.creator, limited=True)
         self._offsets.set_pulled(request.group, place.topic, place.queue_id, position)
         queue = place.queue
         if not messages and (queue is None or queue.is_idle):
@@ -458,8 +462,8 @@ class Pop:
 
     def _topic_removed(self, topic: str) -> None:
         parts = names.pop_retry_parts(topic)
-        if parts is not None and self._topics.get(parts[1]) is None:
-            # The removal of its topic has cleared it.
+        if parts is not None and (self._groups.get(parts[0]) is None or self._topics.get(parts[1]) is None):
+            # The removal of its group or of its topic has cleared it.
             return
         for queue in self._in_flight.queues_of(topic=topic):
             self._in_flight.clear(queue)

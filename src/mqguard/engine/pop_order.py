@@ -2,9 +2,9 @@
 
 A batch blocks its queue for the group until all of its messages are acknowledged, or visible again. Then the first
 message that is not acknowledged comes again, and all later ones of the batch after it, in place and before newer ones.
-So an acknowledgement takes effect once all earlier messages are acknowledged: an acknowledged message after a failed
+So an acknowledgement takes effect once all earlier messages are acknowledged. An acknowledged message after a failed
 one comes again, because it was consumed in the wrong order. The broker never moves messages in order to another topic:
-how often a message may fail, the consumer decides. Apache's broker does both too.
+how often a message may fail, the consumer decides. Apache's broker does the same.
 
 Source: Apache `ConsumerOrderInfoManager`.
 """

@@ -10,7 +10,6 @@ from mqguard.engine.topics import Topics
 from mqguard.model import names, properties, record
 from mqguard.model.properties import tags_code_of
 from mqguard.model.record import Record, RecordInvalid
-from mqguard.model.topic import PERM_READ
 from mqguard.store.errors import StoreDamaged, StoreFailed
 from mqguard.store.ports import MessageStore
 
@@ -115,8 +114,8 @@ class Redelivery:
             message.topic = dead
         elif not message.topic.startswith(names.RETRY_PREFIX):
             message.topic = names.pop_retry_topic(queue.group, message.topic)
-            # Clients may read the topic and not write to it: only the broker puts messages of another topic there.
-            self._topics.ensure(message.topic, perm=PERM_READ)
+            # A pop creates the topic. It is missing if the message was popped before a client deleted the topic.
+            self._topics.ensure_pop_retry(message.topic)
         message.queue_id = 0
         if not delivery.is_suspended:
             message.reconsume_times += 1

@@ -3,6 +3,7 @@
 import msgspec
 
 from mqguard.engine.errors import ConfigIllegal, LimitReached
+from mqguard.engine.fair_shares import FairQuota
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.groups import Groups
 from mqguard.engine.topics import Topics
@@ -11,7 +12,10 @@ from mqguard.store.ports import MessageStore, Table
 
 PULL, POP = "PULL", "POP"
 MAX_MODES = 20_000
-"""Maximum modes of all groups. They stay in memory, and one request returns all of them."""
+"""Modes of all groups, which stay in memory; one request returns all of them.
+
+Beyond this number only users below an even share can set modes for further groups and topics.
+"""
 
 
 class GroupMode(msgspec.Struct, frozen=True):
@@ -20,10 +24,12 @@ class GroupMode(msgspec.Struct, frozen=True):
     Attributes:
         mode: `PULL` or `POP`.
         share_queues: Number of further members whose queues a member pops too; negative or 0 for all queues.
+        owner: User or address that set it first, for whose share it counts.
     """
 
     mode: str = PULL
     share_queues: int = -1
+    owner: str = ""
 
 
 class RequestModes:
@@ -40,9 +46,10 @@ class RequestModes:
         self._store = store
         self._group_commit = group_commit
         self._modes: dict[tuple[str, str], GroupMode] = {}
+        self._shares = FairQuota(MAX_MODES)
         for key, value in store.values(Table.REQUEST_MODES):
             topic, _, group = key.decode().partition("\0")
-            self._modes[topic, group] = msgspec.json.decode(value, type=GroupMode)
+            self._replace((topic, group), msgspec.json.decode(value, type=GroupMode))
         topics.on_removal(self._topic_removed)
         groups.on_removal(lambda name: self._remove([key for key in self._modes if key[1] == name]))
 
@@ -59,13 +66,20 @@ class RequestModes:
 
         Raises:
             ConfigIllegal: The mode is neither `PULL` nor `POP`.
-            LimitReached: It is new, and the maximum number of modes is reached.
+            LimitReached: It is new, and its owner has used its share of modes.
         """
         if mode.mode not in {PULL, POP}:
             raise ConfigIllegal(f"the mode `{mode.mode[:32]}` is not valid: use PULL or POP")
         key = topic, group
-        if key not in self._modes and len(self._modes) >= MAX_MODES:
-            raise LimitReached(f"at most {MAX_MODES} message request modes are kept: delete groups that are not used")
+        before = self._modes.get(key)
+        if before is not None:
+            mode = msgspec.structs.replace(mode, owner=before.owner)
+        elif not self._shares.allows(mode.owner, 1):
+            raise LimitReached(
+                f"the mode of group `{group}` in topic `{topic}` cannot be set: there are {len(self._shares)} message "
+                f"request modes, {self._shares.count(mode.owner)} of them yours, and at most {MAX_MODES} are kept: "
+                "delete groups that are not used"
+            )
         self._change(key, mode)
         self._store.stage_value(Table.REQUEST_MODES, _key(key), msgspec.json.encode(mode))
 
@@ -85,9 +99,11 @@ class RequestModes:
         self._replace(key, mode)
 
     def _replace(self, key: tuple[str, str], mode: GroupMode | None) -> None:
-        if mode is None:
-            self._modes.pop(key, None)
-        else:
+        old = self._modes.pop(key, None)
+        if old is not None:
+            self._shares.change(old.owner, -1)
+        if mode is not None:
+            self._shares.change(mode.owner, 1)
             self._modes[key] = mode
 
 

@@ -24,7 +24,8 @@ class EngineSettings:
         auto_create_topic: True if a send creates a missing topic (`autoCreateTopicEnable`).
         property_filter: True if consumers may filter by properties with SQL92 (`enablePropertyFilter`).
         auto_create_group: True if a consumer creates a missing group (`autoCreateSubscriptionGroup`).
-        max_topics: Maximum number of topics, without those of the broker itself and of groups (`maxTopics`).
+        max_topics: Maximum number of topics, with the retry topics of pop, without other topics of groups and those of
+            the broker itself (`maxTopics`).
         max_topics_per_user: Maximum number of topics that one user has created (`maxTopicsPerUser`).
         max_groups: Maximum number of consumer groups (`maxSubscriptionGroups`).
         max_groups_per_user: Maximum number of groups that one user has created (`maxSubscriptionGroupsPerUser`).

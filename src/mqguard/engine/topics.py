@@ -114,12 +114,13 @@ class Topics(ConfigTable[TopicConfig]):
         """Return True if the broker itself needs the topic, so that it cannot be deleted."""
         return name in self._built_in or name in names.SYSTEM_TOPICS or name.startswith("rmq_sys_")
 
-    def put(self, config: TopicConfig, creator: str | None = None) -> None:
+    def put(self, config: TopicConfig, creator: str | None = None, *, limited: bool = True) -> None:
         """Create a topic or replace its configuration.
 
         Args:
             config: The topic. An existing one keeps its creator.
             creator: User for which a new topic counts, None if it counts for no user.
+            limited: False if the topic is created whatever the limits are.
 
         Raises:
             ConfigIllegal: Its name, queues or permission are illegal, or it is a system topic.
@@ -135,7 +136,7 @@ class Topics(ConfigTable[TopicConfig]):
         if creator != config.creator:
             config = msgspec.structs.replace(config, creator=creator)
         if old != config:
-            self._put(config)
+            self._put(config, limited=limited)
 
     def delete(self, name: str) -> bool:
         """Remove a topic with its messages, offsets and retry topics of pop; return False if it does not exist.
@@ -149,13 +150,23 @@ class Topics(ConfigTable[TopicConfig]):
             return False
 
         # All of them at once: a topic may have a retry topic for each of many groups.
-        deleted = {name, *(other for other in self._by_name if _popped_topic(other) == name)}
-        for one in (name, *sorted(deleted - {name})):
-            self._remove(one)
+        self._delete([name, *sorted(other for other in self._by_name if _popped_topic(other) == name)])
+        return True
+
+    def delete_pop_retries(self, group: str) -> None:
+        """Remove the retry topics that a group has for popped topics, with their messages and offsets."""
+        prefix = names.pop_retry_topic(group, "")
+        self._delete(sorted(name for name in self._by_name if name.startswith(prefix)))
+
+    def _delete(self, topics: list[str]) -> None:
+        if not topics:
+            return
+        for name in topics:
+            self._remove(name)
+        deleted = set(topics)
         for queue in self._queues_of(deleted):
             self._store.stage_drop(queue)
         self._offsets.remove_topics(deleted)
-        return True
 
     def _queues_of(self, topics: set[str]) -> list[Queue]:
         """Return all queues of topics, also those that they had before."""
@@ -186,16 +197,33 @@ class Topics(ConfigTable[TopicConfig]):
         return self.require(name)
 
     def _counts(self, name: str) -> bool:
-        # A retry or dead-letter topic exists because of its group, and groups are counted.
-        return super()._counts(name) and names.owner_of(name) is None
+        # A retry or dead-letter topic exists because of its group, and groups are counted. But a group can have a retry
+        # topic of pop for each topic.
+        is_owned = names.owner_of(name) is not None and names.pop_retry_parts(name) is None
+        return super()._counts(name) and not is_owned
 
-    def ensure(self, name: str, queues: int = 1, perm: int = PERM_BOTH) -> TopicConfig:
-        """Return the configuration of a retry or dead-letter topic; a missing one is created."""
+    def ensure(self, name: str, queues: int = 1) -> TopicConfig:
+        """Return the configuration of a retry or dead-letter topic; a missing one is created, whatever the limits."""
         found = self._by_name.get(name)
         if found is None:
-            self.put(TopicConfig(name, queues, queues, perm))
+            self.put(TopicConfig(name, queues, queues), limited=False)
             found = self._by_name[name]
         return found
+
+    def ensure_pop_retry(self, name: str, creator: str | None = None, *, limited: bool = False) -> None:
+        """Create a retry topic of pop if it does not exist.
+
+        Args:
+            name: The retry topic.
+            creator: User for which it counts, None if it counts for no user.
+            limited: True if the limits of topics are checked.
+
+        Raises:
+            LimitReached: The maximum number of topics is reached.
+        """
+        if name not in self._by_name:
+            # Clients may read the topic and not write to it: only the broker puts messages of another topic there.
+            self.put(TopicConfig(name, 1, 1, PERM_READ), creator, limited=limited)
 
 
 def _popped_topic(name: str) -> str | None:

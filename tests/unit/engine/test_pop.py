@@ -3,9 +3,10 @@
 import pytest
 
 from mqguard.engine import pop as pop_module
-from mqguard.engine.errors import ConfigIllegal, NoSuchQueue, NoSuchTopic, NotReadable, NotWritable
+from mqguard.engine.errors import ConfigIllegal, LimitReached, NoSuchQueue, NoSuchTopic, NotReadable, NotWritable
 from mqguard.engine.filters import tag_filter
 from mqguard.engine.pop_request import MAX_INVISIBLE_MS, PopRequest
+from mqguard.engine.settings import EngineSettings
 from mqguard.model import names, properties, record
 from mqguard.model.topic import PERM_WRITE, SubscriptionGroupConfig, TopicConfig
 from tests.fixtures.engine import make_engine, pairs_of, read, send, ticked
@@ -464,6 +465,45 @@ class TestLimits:
         assert pop(engine, max_messages=2) == []
         assert len(pop(engine, group="other", owner="v", max_messages=2)) == 2
 
+    def test_a_retry_topic_counts_for_the_user_that_pops_first(self, store, clock):
+        engine = make_engine(store, clock, max_topics_per_user=1)
+        group(engine)
+        for topic in ("orders", "bills"):
+            engine.topics.put(TopicConfig(topic, 1, 1))
+            send(engine, topic=topic)
+        assert len(pop(engine, creator="u")) == 1
+        with pytest.raises(LimitReached, match=r"`%RETRY%g\+bills` cannot be created: User:u has created 1 topics"):
+            pop(engine, topic="bills", creator="u")
+        engine.group_commit.commit()
+        assert engine.pop.in_flight_count == 1
+        assert engine.offsets.pulled("g", "bills", 0) is None
+        assert len(pop(engine, topic="bills", creator="v")) == 1
+        with pytest.raises(LimitReached):
+            engine.topics.put(TopicConfig("own", 1, 1), creator="v")
+        engine.topics.delete("bills")
+        engine.topics.put(TopicConfig("own", 1, 1), creator="v")
+
+    def test_pops_that_create_nothing_are_not_limited(self, store, clock):
+        engine = make_engine(store, clock, max_topics_per_user=0)
+        group(engine)
+        send(engine)
+        assert len(pop(engine, creator="u", in_order=True)) == 1
+        assert pop(engine, creator="u", queue_id=1) == []
+        assert engine.topics.get("%RETRY%g+orders") is None
+
+    def test_an_expired_message_is_copied_whatever_the_limits_are(self, store, clock):
+        engine = make_engine(store, clock, max_topics=1)
+        group(engine)
+        send(engine)
+        with pytest.raises(LimitReached, match="maxTopics"):
+            pop(engine)
+        engine.configure(EngineSettings(max_topics=2))
+        assert len(pop(engine)) == 1
+        engine.topics.delete("%RETRY%g+orders")
+        engine.topics.put(TopicConfig("other", 1, 1))
+        ticked(engine, clock, 1100)
+        assert len(read(engine, "%RETRY%g+orders")) == 1
+
 
 class TestPeek:
     def test_peeked_messages_stay(self, engine):
@@ -511,6 +551,36 @@ class TestRemoval:
         ticked(engine, clock, 1100)
         assert engine.topics.get("%RETRY%g+orders") is None
         group(engine)
+        assert bodies(pop(engine)) == [b"one"]
+
+    def test_a_deleted_group_leaves_no_retry_topic_of_pop(self, engine, store, clock):
+        for name in ("g", "g_", "other"):
+            group(engine, name)
+            send(engine, topic="orders")
+            pop(engine, group=name)
+        ticked(engine, clock, 1100)
+        assert len(read(engine, "%RETRY%g+orders")) == 1
+        assert len(pop(engine)) == 3
+        engine.groups.delete("g")
+        assert engine.group_commit.commit()
+        names = [topic.name for topic in engine.topics.all() if topic.name.startswith("%RETRY%")]
+        assert names == ["%RETRY%g_+orders", "%RETRY%other+orders"]
+        assert store.queue("%RETRY%g+orders", 0) is None
+        assert engine.offsets.get("g", "%RETRY%g+orders", 0) is None
+        again = make_engine(store, clock)
+        assert again.pop.in_flight_count == engine.pop.in_flight_count
+        assert store.queue("%RETRY%g_+orders", 0) is not None
+
+    def test_a_failed_removal_of_a_group_keeps_its_retry_topic(self, engine, store, clock):
+        group(engine)
+        send(engine, b"one")
+        pop(engine)
+        ticked(engine, clock, 1100)
+        engine.groups.delete("g")
+        store.failure = "pulled out"
+        assert not engine.group_commit.commit()
+        store.failure = None
+        ticked(engine, clock, 2100)
         assert bodies(pop(engine)) == [b"one"]
 
     def test_a_failed_removal_of_a_topic_changes_nothing(self, engine, store, clock):

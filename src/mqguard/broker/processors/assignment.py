@@ -89,7 +89,7 @@ class AssignmentProcessor:
         if self._engine.groups.get(group) is None:
             request.access.require(ResourceType.GROUP, group, Action.CREATE)
         self._engine.groups.find(group, request.access.creator)
-        mode = request_modes.GroupMode(str(body.mode), body.pop_share_queue_num)
+        mode = request_modes.GroupMode(str(body.mode), body.pop_share_queue_num, request.access.owner)
         self._engine.request_modes.set(body.topic, group, mode)
         self._engine.group_commit.after(lambda: self._notices.changed(group))
         return Reply(stored=True)

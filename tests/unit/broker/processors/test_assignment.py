@@ -7,9 +7,11 @@ import pytest
 from mqguard.broker.processors.assignment import AssignmentProcessor, average, average_by_circle
 from mqguard.broker.settings import BrokerSettings
 from mqguard.engine import request_modes
-from mqguard.model.topic import SubscriptionGroupConfig
+from mqguard.engine.errors import LimitReached
+from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.bodies.codec import MessageQueue
 from mqguard.remoting.codes import ResponseCode
+from tests.unit.broker.conftest import House
 from tests.unit.broker.processors.test_clients import beat
 
 QUERY, SET_MODE, ALL_MODES = 400, 401, 402
@@ -109,7 +111,7 @@ def test_modes_are_listed_and_survive_a_restart(house):
     }
     engine = house.engine
     again = request_modes.RequestModes(house.store, engine.group_commit, engine.topics, engine.groups)
-    assert again.get("t", "g") == request_modes.GroupMode("POP", 2)
+    assert again.get("t", "g") == request_modes.GroupMode("POP", 2, "root")
 
 
 @pytest.mark.parametrize("what", ["topic", "group"])
@@ -129,11 +131,51 @@ def test_a_mode_that_was_not_stored_has_no_effect(house):
     assert house.engine.request_modes.all() == {}
 
 
-def test_the_number_of_modes_is_limited(house, monkeypatch):
-    monkeypatch.setattr(request_modes, "MAX_MODES", 1)
-    assert set_mode(house).code == 0
-    assert set_mode(house, mode="PULL").code == 0
-    assert set_mode(house, group="other").code == ResponseCode.SERVICE_NOT_AVAILABLE
+@pytest.fixture
+def few_modes(monkeypatch):
+    """Return a broker that keeps two modes, and the users `ann` and `bob`, who may set them."""
+    monkeypatch.setattr(request_modes, "MAX_MODES", 2)
+    house = House()
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.group_commit.commit()
+    for name in ("ann", "bob"):
+        house.user(name, ("Topic:*", "Update"), ("Group:*", "Update,Create"))
+    return house
+
+
+def test_one_user_cannot_use_all_modes(few_modes):
+    assert set_mode(few_modes, group="a1", user="ann").code == 0
+    assert set_mode(few_modes, group="a2", user="ann").code == 0
+    refused = set_mode(few_modes, group="a3", user="ann")
+    assert refused.code == ResponseCode.SERVICE_NOT_AVAILABLE
+    assert "there are 2 message request modes, 2 of them yours, and at most 2 are kept" in refused.remark
+    assert set_mode(few_modes, group="b1", user="bob").code == 0
+    assert set_mode(few_modes, group="b2", user="bob").code == ResponseCode.SERVICE_NOT_AVAILABLE
+    assert set_mode(few_modes, group="a1", mode="PULL", user="bob").code == 0
+    few_modes.engine.groups.delete("a1")
+    few_modes.engine.groups.delete("a2")
+    few_modes.engine.group_commit.commit()
+    assert set_mode(few_modes, group="b2", user="bob").code == 0
+
+
+def test_the_shares_of_modes_survive_a_restart(few_modes):
+    for group in ("a1", "a2"):
+        assert set_mode(few_modes, group=group, user="ann").code == 0
+    engine = few_modes.engine
+    again = request_modes.RequestModes(few_modes.store, engine.group_commit, engine.topics, engine.groups)
+    with pytest.raises(LimitReached, match="2 of them yours"):
+        again.set("t", "a3", request_modes.GroupMode("POP", 0, "ann"))
+    again.set("t", "b1", request_modes.GroupMode("POP", 0, "bob"))
+
+
+def test_a_mode_that_was_not_stored_counts_for_no_user(few_modes):
+    for group in ("a1", "a2", "a1", "a2"):
+        few_modes.store.failure = "pulled out"
+        assert set_mode(few_modes, group=group, user="ann").code == ResponseCode.SYSTEM_ERROR
+        few_modes.store.failure = None
+        few_modes.tick(2000)
+    for group in ("a1", "a2"):
+        assert set_mode(few_modes, group=group, user="ann").code == 0
 
 
 def test_impossible_modes_are_refused(house):
