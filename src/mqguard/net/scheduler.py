@@ -25,6 +25,9 @@ from mqguard.remoting.link import Work, WorkQueue
 #   that has used least time is served first. However many busy ones a user has, an idle one waits for few of them.
 # Rule 7: a connection is not charged for time in which the process did not run. Otherwise one interruption of 20 ms
 #   would make it wait until each of 1,000 other connections of its user has used 20 ms.
+# Rule 8: a request that takes long delays its connection, but by at most `MAX_APART_S` of the time of its account, and
+#   new connections delay the others by no more. Otherwise one request of 20 ms would have the effect of rule 7, and
+#   1,000 new connections would stop the older ones for 2 s. Between accounts there is no such bound.
 
 
 BUDGET_S: Final = 0.006
@@ -34,6 +37,8 @@ ANONYMOUS_BUDGET_S: Final = 0.004
 SLICE_S: Final = 0.002
 """Time after which a connection waits until others were served."""
 ANONYMOUS_SLICE_S: Final = 0.0005
+MAX_APART_S: Final = 0.2
+"""Time of an account by which one of its connections comes later, or earlier, because of what it has used."""
 
 MAX_ANSWERS: Final = 32 * 1024 * 1024
 """Maximum size of the answers of one iteration. Other requests wait for the next one, which knows if the peers read."""
@@ -43,7 +48,7 @@ _MAX_OVERDRAFT_S: Final = 0.2
 _MAX_ACCOUNTS: Final = 4_096
 _NEVER: Final = float("inf")
 
-_UNUSUAL_S: Final = 0.001
+_UNUSUAL_S: Final = 0.000_25
 """Time of one service above which the processor time is read, a call of the system."""
 
 _log = logging.getLogger(__name__)
@@ -60,7 +65,7 @@ class Account:
         used: Seconds used, comparable with other accounts of the lane.
         held: Bytes that the connections hold.
         links: Number of connections.
-        floor: Seconds that the connection had used that was served last.
+        floor: Maximum of the seconds that served connections had used; it never falls.
         fresh: Connections that wait and were never served.
         waiting: Other connections that wait, as a heap by the time that they have used.
         is_active: True while the lane knows that connections wait.
@@ -245,7 +250,13 @@ class Scheduler:
         account = link.account
         if link.was_served:
             # An idle connection saves no time. It still comes before connections that waited with the same time.
-            link.used = max(link.used, account.floor - account.lane.slice_s)
+            # One of 1,000 connections waits until each of the others has used what it has used more than they.
+            used, floor = link.used, account.floor
+            apart = MAX_APART_S / (1 + len(account.waiting))
+            if used > floor + apart:
+                link.used = floor + apart
+            elif used < (least := floor - min(apart, account.lane.slice_s)):
+                link.used = least
             heapq.heappush(account.waiting, (link.used, next(self._numbers), link))
         else:
             account.fresh.append(link)
@@ -318,7 +329,8 @@ class Scheduler:
         if account.fresh:
             link = account.fresh.popleft()
         else:
-            account.floor, _, link = heapq.heappop(account.waiting)
+            used, _, link = heapq.heappop(account.waiting)
+            account.floor = max(account.floor, used)
         if link.held < _LARGE or not link.is_heavy:
             return self._serve_link(link, account, now, end)
         if self._has_served:

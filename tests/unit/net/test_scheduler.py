@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import random
 from collections.abc import Callable
 
 import pytest
@@ -198,6 +199,51 @@ def test_a_connection_is_not_charged_while_the_process_does_not_run(world: Sched
         counts.update(world.iterate())
     assert not left
     assert min(counts.values()) > 0.5 * max(counts.values())
+
+
+class Client(Sender):
+    """A client with one request in flight: its next one comes some iterations after the answer."""
+
+    def __init__(self, world: SchedulerTurns, name: str, account: Account, costs: random.Random) -> None:
+        super().__init__(world, name, 0, 0.0, account)
+        self.costs = costs
+
+    def serve(self, until: float) -> bool:
+        self.requests = 1
+        self.seconds = 0.000_04 * self.costs.uniform(0.7, 1.5)
+        if self.costs.random() < 0.000_3:
+            self.seconds = self.costs.uniform(0.002, 0.02)
+        super().serve(until)
+        self.is_waiting = False
+        return False
+
+
+def serve_clients(world: SchedulerTurns, seed: int) -> collections.Counter[str]:
+    """Serve 600 clients of a user that connect one after the other; return their requests in 400 later iterations."""
+    costs, account, iterations = random.Random(seed), world.scheduler.account("alice", is_anonymous=False), 400
+    clients = {f"c{number}": Client(world, f"c{number}", account, costs) for number in range(600)}
+    newcomers = collections.deque(clients)
+    answered: collections.deque[list[str]] = collections.deque([[], [], []])
+    counts: collections.Counter[str] = collections.Counter()
+    while iterations:
+        for name in answered.popleft():
+            world.scheduler.add(clients[name])
+        for _ in range(min(2, len(newcomers))):
+            world.scheduler.add(clients[newcomers.popleft()])
+        served = world.iterate()
+        answered.append(served)
+        if not newcomers:
+            iterations -= 1
+            counts.update(served)
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_connections_of_a_user_are_served_evenly(world: SchedulerTurns, seed: int) -> None:
+    """Neither newcomers nor requests that take long let a connection wait while others are served many times."""
+    counts = serve_clients(world, seed)
+    assert len(counts) == 600
+    assert min(counts.values()) >= 0.5 * counts.total() / 600
 
 
 def test_anonymous_connections_have_a_small_part_of_an_iteration(world: SchedulerTurns) -> None:
