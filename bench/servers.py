@@ -33,6 +33,7 @@ def configuration(*, acl: bool, extra: str = "") -> str:
     on = str(acl).lower()
     return f"""listenPort = 0
 namesrvListenPort = 0
+grpcServerPort = 0
 brokerIP1 = 127.0.0.1
 authenticationEnabled = {on}
 authorizationEnabled = {on}

@@ -121,7 +121,9 @@ def test_a_killed_backup_is_never_taken_for_a_complete_one(server: Server, tmp_p
                 continue
             if (partial / "access").exists():
                 shutil.copy2(server.data / "sealing.key", partial)
-                refused = run("config", "--data", str(partial), "--port", "0", "--namesrv-port", "0")
+                refused = run(
+                    "config", "--data", str(partial), "--port", "0", "--namesrv-port", "0", "--grpc-port", "0"
+                )
                 assert refused.code == 2
                 assert "is an incomplete backup" in refused.err
             # The snapshots of killed commands stay until the next start, and are limited.

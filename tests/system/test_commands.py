@@ -223,7 +223,19 @@ def test_an_interrupted_demo_cleans_up(server: Server, admin: Run) -> None:
 
 
 def test_a_standalone_server_goes_on_after_its_demo(tmp_path: Path) -> None:
-    words = [MQGUARD, "standalone", "--data", "data", "--port", "0", "--namesrv-port", "0", "--demo"]
+    words = [
+        MQGUARD,
+        "standalone",
+        "--data",
+        "data",
+        "--port",
+        "0",
+        "--namesrv-port",
+        "0",
+        "--grpc-port",
+        "0",
+        "--demo",
+    ]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment()
     ) as process:

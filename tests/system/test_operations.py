@@ -49,7 +49,9 @@ class Machine:
         self.ports = [free_port(), free_port()]
         self.servers: list[subprocess.Popen[bytes]] = []
         listen, namesrv = self.ports
-        (directory / "broker.conf").write_text(f"listenPort = {listen}\nnamesrvListenPort = {namesrv}\n")
+        (directory / "broker.conf").write_text(
+            f"listenPort = {listen}\nnamesrvListenPort = {namesrv}\ngrpcServerPort = 0\n"
+        )
 
     @property
     def _environment(self) -> dict[str, str]:

@@ -421,7 +421,7 @@ def test_a_store_plugin_keeps_users_and_a_failing_one_changes_nothing(
 )  # fmt: skip
 def test_a_plugin_that_cannot_be_used_stops_the_start(tmp_path: Path, plugins: Path, setting: str, told: str) -> None:
     ended = run(
-        "standalone", "--data", "data", "--port", "0", "--namesrv-port", "0", "--set", setting,
+        "standalone", "--data", "data", "--port", "0", "--namesrv-port", "0", "--grpc-port", "0", "--set", setting,
         directory=tmp_path, PYTHONPATH=str(plugins),
     )  # fmt: skip
     assert ended.code == 2, ended.err

@@ -19,7 +19,7 @@ import yaml
 from tests.fixtures.command import MQGUARD, run
 from tests.fixtures.server import Server, environment
 
-FREE = ("--port", "0", "--namesrv-port", "0")
+FREE = ("--port", "0", "--namesrv-port", "0", "--grpc-port", "0")
 
 
 def started(directory: Path, *words: str, **variables: str) -> tuple[subprocess.Popen[str], list[str]]:

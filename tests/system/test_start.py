@@ -168,11 +168,11 @@ def test_config_takes_the_options_of_a_start_and_finds_the_same_problems(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--port", "--namesrv-port"])
+@pytest.mark.parametrize("option", ["--port", "--namesrv-port", "--grpc-port"])
 def test_a_port_in_use_stops_a_start_before_anything_is_created(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        ports = {"--port": "0", "--namesrv-port": "0", option: str(port)}
+        ports = {"--port": "0", "--namesrv-port": "0", "--grpc-port": "0", option: str(port)}
         given = [text for name_and_value in ports.items() for text in name_and_value]
         ended = run("standalone", "--data", "data", *given, directory=tmp_path)
     assert ended.code == 1

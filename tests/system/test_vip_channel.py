@@ -58,7 +58,7 @@ def test_the_route_has_the_main_port_only(server: Server) -> None:
 def test_its_port_in_use_is_reported_with_a_remedy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        words = ["standalone", "--data", "data", "--namesrv-port", "0", "--port", str(port + 2)]
+        words = ["standalone", "--data", "data", "--namesrv-port", "0", "--grpc-port", "0", "--port", str(port + 2)]
         ended = run(*words, directory=tmp_path)
     assert ended.code == 1
     assert ended.err == (

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 _DATA = ("--data", "storePathRootDir", "The data directory [default: mqguard-data].")
 _BROKER_PORT = ("listenPort", "The broker's port, 0 for any free port [default: 10911].")
 _NAMESRV_PORT = ("namesrvListenPort", "The name server's port, 0 for any free port [default: 9876].")
+_GRPC_PORT = ("grpcServerPort", "The port for gRPC clients, 0 for any free port [default: 8081].")
 _BIND = ("--bind", "bindAddress", "The address to listen on [default: only this machine].")
 
-STANDALONE_FLAGS = (_DATA, ("--port", *_BROKER_PORT), ("--namesrv-port", *_NAMESRV_PORT), _BIND)
+STANDALONE_FLAGS = (
+    _DATA,
+    ("--port", *_BROKER_PORT),
+    ("--namesrv-port", *_NAMESRV_PORT),
+    ("--grpc-port", *_GRPC_PORT),
+    _BIND,
+)
 NAMESRV_FLAGS = (_DATA, ("--port", *_NAMESRV_PORT), _BIND)
 BROKER_FLAGS = (
     _DATA,

@@ -107,7 +107,11 @@ def _print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:
 
 
 def _print_ready(found: "Ready", *, as_json: bool) -> None:
-    served = {key: address for key, address in (("namesrv", found.namesrv), ("broker", found.broker)) if address}
+    served = {
+        key: address
+        for key, address in (("namesrv", found.namesrv), ("broker", found.broker), ("grpc", found.grpc))
+        if address
+    }
     if as_json:
         several = {"brokers": list(found.brokers)} if found.brokers else {}
         line = {
@@ -137,7 +141,7 @@ def _print_ready(found: "Ready", *, as_json: bool) -> None:
     )
 
 
-_SERVERS = {"namesrv": "name server", "broker": "broker"}
+_SERVERS = {"namesrv": "name server", "broker": "broker", "grpc": "gRPC"}
 
 
 def _demonstrate(found: "Ready", stopping: threading.Event, *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
-from mqguard.config import access_options, properties, server_options
+from mqguard.config import access_options, grpc_options, properties, server_options
 from mqguard.config.errors import ConfigInvalid, ValueInvalid
 from mqguard.config.option import ENVIRONMENT_PREFIX, Option
 
@@ -53,6 +53,7 @@ SECTIONS = {
     "auth": "Authentication and authorization",
     "broker": "The broker",
     "namesrv": "The name server",
+    "grpc": "gRPC clients",
     "engine": "Topics, groups and messages",
     "store": "Storage",
     "net": "Connections and TLS",
@@ -61,7 +62,7 @@ SECTIONS = {
 
 OPTIONS: tuple[Option[Any], ...] = tuple(
     value
-    for module in (access_options, server_options)
+    for module in (access_options, server_options, grpc_options)
     for value in list(vars(module).values())
     if isinstance(value, Option)
 )

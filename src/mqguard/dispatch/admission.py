@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from mqguard.auth.errors import AuthenticationFailed
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.guard.permissions import PermissionsFound
@@ -38,6 +39,11 @@ class RemotingRequest(msgspec.Struct, frozen=True, gc=False):
     def token(self) -> str | None:
         """The security token, None if there is none."""
         return self.command.ext.get(SECURITY_TOKEN)
+
+    @property
+    def malformed(self) -> AuthenticationFailed | None:
+        """None: any texts in the two fields are credentials."""
+        return None
 
     def signed_content(self) -> bytes:
         """Return the bytes that the signature covers."""

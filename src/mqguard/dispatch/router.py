@@ -105,6 +105,23 @@ class Router:
             if link.work:
                 self._postpone(link, list(left))
 
+    def handle(self, request: Request) -> Reply | None:
+        """Have a request handled that the face of another protocol has admitted.
+
+        Returns:
+            The reply; None if the handler sends it later to the request's link.
+
+        Raises:
+            Exception: Any error of the handler; `error_reply` makes an answer of it.
+            PluginCallsPending: Plugins must be called first; nothing has been done.
+        """
+        command = request.command
+        handler = self._handlers.get(command.code)
+        reply = handler(request) if handler else _unsupported(command.code)
+        if request.access.pending and (reply is None or reply.code == 0):
+            return _unchecked(command)
+        return reply
+
     def _postpone(self, link: Link, commands: list[Command]) -> None:
         """Serve commands after the work that an earlier command of the connection began."""
 
@@ -120,6 +137,7 @@ class Router:
         access: AdmittedRequest | None = None
         try:
             access = admit(command, link.peer)
+            # As `handle`, written out: this is the hot path.
             handler = self._handlers.get(command.code)
             reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
             if access.pending and (reply is None or reply.code == 0):

@@ -274,6 +274,8 @@ class Authentication:
 
     def _verify_in_full(self, request: RequestContext, state: ChannelAuthentication, snapshot: Snapshot) -> Identity:
         claimed, signature, peer = request.access_key, request.signature, request.peer
+        if request.malformed is not None:
+            raise AuthenticationFailed(request.malformed.reason, request.malformed.message)
         now, date = self._monotonic_ms(), self._now_ms()
         if self._cache is not None and claimed and signature:
             found = self._cache.find(state, claimed, snapshot.version, now, date)

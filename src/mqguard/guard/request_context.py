@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from mqguard.auth.errors import AuthenticationFailed
 from mqguard.guard.permissions import PermissionsFound
 from mqguard.model.peer import Peer
 
@@ -84,6 +85,11 @@ class RequestContext(Protocol):
     @property
     def token(self) -> str | None:
         """The security token, None if there is none."""
+        ...  # pragma: no cover
+
+    @property
+    def malformed(self) -> AuthenticationFailed | None:
+        """The error of credentials that cannot be read, None if they can; they name no user then."""
         ...  # pragma: no cover
 
     def signed_content(self) -> bytes:

@@ -323,6 +323,17 @@ def _too_many_fields(command: Command, max_fields: int) -> FrameRefused:
     return FrameRefused(f"the header of request {command.code} has more than {max_fields} ext fields", command)
 
 
+def read_frame(frame: bytes) -> Command:
+    """Return the command of a whole frame that this process has encoded.
+
+    Raises:
+        RemoteProtocolError: The header is not JSON.
+    """
+    _, word = _unpack_prefix(frame)
+    end = 8 + (word & _HEADER_LENGTH_BITS)
+    return read_json_header(frame[8:end], frame[end:])
+
+
 def encode_reply(
     opaque: int, code: int, ext: dict[str, str] | None = None, remark: str | None = None, body: bytes = b""
 ) -> bytes:

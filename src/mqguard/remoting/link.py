@@ -22,6 +22,22 @@ class WorkQueue(Protocol):
         """Put work at the end."""
 
 
+class NoWork:
+    """Work of a link whose requests are done at once."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def add(self, work: Work) -> None:
+        """Do the work."""
+        while work(float("inf")):
+            pass
+
+
+NO_WORK: WorkQueue = NoWork()
+"""The work of all such links."""
+
+
 class Link(Protocol):
     """A live connection to a client. One event-loop thread uses it; no method blocks.
 

@@ -13,6 +13,7 @@ from mqguard.auth.seal import SealingKey
 from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.dispatch.admission import RemotingAdmission
+from mqguard.dispatch.rpc_admission import RpcAdmission
 from mqguard.dispatch.suspended import SuspendedRequests
 from mqguard.guard.guard import Guard
 from mqguard.guard.plugin_adapters import InstalledPlugins
@@ -63,6 +64,7 @@ class AccessComponents:
         metrics: The metrics of the process.
         guard: The guard.
         admission: The guard for requests of the remoting protocol.
+        rpc_admission: The guard for gRPC calls.
         threads: The threads of plugins, None without plugins.
         suspension: The requests that wait for plugins, None without plugins.
     """
@@ -122,9 +124,11 @@ class AccessComponents:
         if not extensions:
             self.guard = Guard(guard_settings, ports)
             self.admission = RemotingAdmission(self.guard, guard_settings.cluster)
+            self.rpc_admission = RpcAdmission(self.guard)
             return
         self.guard = plugin_guard = PluginGuard(guard_settings, ports, extensions)
         self.admission = RemotingAdmission(plugin_guard, guard_settings.cluster, plugin_guard.resume)
+        self.rpc_admission = RpcAdmission(plugin_guard, plugin_guard.resume)
         self.threads = PluginThreads(extensions.limit_ms, config.get(access_options.PLUGIN_THREADS))
         opened.callback(self.threads.close)
         self.suspension = SuspendedRequests(self.threads, self.admission.resume)

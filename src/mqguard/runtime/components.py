@@ -22,8 +22,11 @@ from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer
 from mqguard.net.scheduler import Scheduler
-from mqguard.net.server import Application, RemotingServer
+from mqguard.net.server import Application, CallApplication, RemotingServer
 from mqguard.net.upstream import Upstream
+from mqguard.proxy.embedded import EmbeddedBackend
+from mqguard.proxy.face import GrpcFace
+from mqguard.proxy.settings import ProxySettings
 from mqguard.runtime import metrics, plugins, settings
 from mqguard.runtime.access import OnAdminCreated
 from mqguard.runtime.access_components import AccessComponents
@@ -32,7 +35,7 @@ from mqguard.runtime.changeable_options import changeable_options, fixed_options
 from mqguard.runtime.data_directory import KvFile
 from mqguard.runtime.sharing.member import AccessMember, monotonic_ms
 from mqguard.runtime.sharing.owner import AccessOwner
-from mqguard.runtime.sharing.validity import ValidityCheck
+from mqguard.runtime.sharing.validity import CallValidityCheck, ValidityCheck
 from mqguard.runtime.snapshots import DataSnapshots
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.telemetry.prometheus import PrometheusCollector
@@ -130,6 +133,11 @@ class Components:
     def broker(self) -> Application | None:
         """The application of the broker's listener, None without a broker."""
         return None if self._broker is None else self._broker.application
+
+    @property
+    def calls(self) -> CallApplication | None:
+        """The server of gRPC calls, None without a broker."""
+        return None if self._broker is None else self._broker.calls
 
     @property
     def namesrv(self) -> Application | None:
@@ -260,11 +268,21 @@ class _BrokerParts:
             if access.member is None
             else ValidityCheck(self.server.application, access.member, self.engine.group_commit.refuse)
         )
+        backend = EmbeddedBackend(
+            config.get(server_options.BROKER_NAME), engine, self.server.application, engine.group_commit.defer
+        )
+        self._grpc = GrpcFace(access.rpc_admission, backend, ProxySettings(), clock, access.suspension)
 
     @property
     def application(self) -> Application:
         """The application of the broker's listener."""
         return self._validity or self.server.application
+
+    @property
+    def calls(self) -> CallApplication:
+        """The server of gRPC calls."""
+        server = self._grpc.server
+        return server if self._validity is None else CallValidityCheck(server, self._validity)
 
     def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> None:
         """Create the connections to name servers in other processes; they open at the first request."""
@@ -294,6 +312,7 @@ class _BrokerParts:
             return
         self.registrations.tick(monotonic_ms())
         self.server.tick()
+        self._grpc.tick()
 
 
 class _NameServerParts:

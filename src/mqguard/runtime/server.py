@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from mqguard.config import access_options, server_options
+from mqguard.config import access_options, grpc_options, server_options
 from mqguard.config.loader import Configuration, Level
 from mqguard.config.secret import Credentials
 from mqguard.errors import MqguardError
@@ -58,6 +58,7 @@ class Ready(NamedTuple):
         role: The parts that the process has.
         namesrv: `host:port` of the name server; empty without one.
         broker: `host:port` of the broker; empty without one. The first one if there are several.
+        grpc: `host:port` for gRPC clients; empty without one.
         brokers: The addresses of several brokers; empty if there is at most one.
         bind: The address that both listen on.
         data: The data directory.
@@ -75,6 +76,7 @@ class Ready(NamedTuple):
     authentication: bool
     authorization: bool
     administrator: Credentials | None
+    grpc: str = ""
     brokers: tuple[str, ...] = ()
 
 
@@ -94,6 +96,7 @@ class _Listener(NamedTuple):
 
 _BROKER = _Listener("broker", "broker's port", "choose another with --port")
 _NAMESRV = _Listener("namesrv", "name server's port", "choose another with --namesrv-port")
+_GRPC = _Listener("grpc", "gRPC port", "choose another with --grpc-port")
 _VIP = _Listener(
     "vip", "VIP channel's port", "choose another broker's port with --port, or set `vipChannelEnable = false`"
 )
@@ -193,6 +196,8 @@ class Server:
             ports[_BROKER] = self._config.get(server_options.LISTEN_PORT)
         if self._role.has_namesrv:
             ports[_NAMESRV] = self._config.get(server_options.NAMESRV_LISTEN_PORT)
+        if self._role is Role.STANDALONE:
+            ports[_GRPC] = self._config.get(grpc_options.GRPC_PORT)
         return ports
 
     async def _serve(
@@ -208,9 +213,13 @@ class Server:
         host = settings.bind_address(self._config)
         scheduler = Scheduler()
         servers = {
-            listener: RemotingServer(app, self._net, scheduler)
-            for listener, app in ((_BROKER, parts.broker), (_NAMESRV, parts.namesrv))
-            if app is not None
+            listener: RemotingServer(app, self._net, scheduler, calls)
+            for listener, app, calls in (
+                (_BROKER, parts.broker, parts.calls),
+                (_NAMESRV, parts.namesrv, None),
+                (_GRPC, parts.broker, parts.calls),
+            )
+            if app is not None and listener in self._ports()
         }
         listening = tuple(servers.values())
         parts.observe(scheduler, {listener.key: server for listener, server in servers.items()})
@@ -251,6 +260,7 @@ class Server:
             role=self._role,
             namesrv=f"{host}:{ports[_NAMESRV]}" if _NAMESRV in ports else "",
             broker=f"{host}:{ports[_BROKER]}" if _BROKER in ports else "",
+            grpc=f"{host}:{ports[_GRPC]}" if _GRPC in ports else "",
             bind=settings.bind_address(self._config),
             data=self._data,
             authentication=self._guard.authentication_enabled,

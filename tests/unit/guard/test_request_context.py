@@ -30,6 +30,7 @@ class Call:
         self.access_key = user
         self.signature = None if secret is None else sign(Secret(secret), b"20260301T080000Z")
         self.token = token
+        self.malformed = None
         self._message = rpc_message(rpc, message) if rpc in RPC_TABLE else None
 
     def signed_content(self):

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable
 
-from mqguard.net.server import Application
+from mqguard.net.server import Application, CallApplication
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
+from mqguard.rpc.calls import Event, EventKind, GrpcStatus
 from mqguard.runtime.sharing.member import AccessMember
 
 _LOG = logging.getLogger(__name__)
@@ -74,3 +75,29 @@ class ValidityCheck:
             else:
                 _LOG.error("%s", OUTDATED)
         return is_valid
+
+
+class CallValidityCheck:
+    """Serves gRPC calls of a member (`net.server.CallApplication`).
+
+    Args:
+        calls: The server of calls.
+        validity: The check of the member's request loop.
+
+    Attributes:
+        methods: The methods of the server.
+    """
+
+    def __init__(self, calls: CallApplication, validity: ValidityCheck) -> None:
+        self._calls = calls
+        self._validity = validity
+        self.methods = calls.methods
+
+    def calls(self, link: Link, events: list[Event]) -> None:
+        """Serve events of calls, or refuse new calls while users and policies may be out of date."""
+        if not self._validity.is_valid:
+            begun = [event for event in events if event.kind in {EventKind.CALL, EventKind.MESSAGE}]
+            for event in begun:
+                event.call.fail(GrpcStatus.UNAVAILABLE, OUTDATED)
+            events = [event for event in events if event not in begun]
+        self._calls.calls(link, events)

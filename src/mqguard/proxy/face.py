@@ -1,0 +1,65 @@
+"""The parts of the face for gRPC clients, put together."""
+
+from mqguard.dispatch.rpc_admission import RpcAdmission
+from mqguard.dispatch.suspended import Suspension
+from mqguard.model.process import Clock
+from mqguard.proxy.clients import GrpcClient, GrpcClients
+from mqguard.proxy.consumers import ConsumerHandlers
+from mqguard.proxy.ports import Backend
+from mqguard.proxy.producers import ProducerHandlers
+from mqguard.proxy.renewal import Renewals
+from mqguard.proxy.routes import RouteHandlers
+from mqguard.proxy.server import RpcServer
+from mqguard.proxy.settings import ProxySettings
+from mqguard.proxy.telemetry import TelemetryHandlers
+from mqguard.remoting.command import Command
+
+EXPIRY_INTERVAL_MS = 5_000
+
+
+class GrpcFace:
+    """The face for gRPC clients.
+
+    Args:
+        admission: Admission of calls.
+        backend: The brokers.
+        settings: Limits.
+        clock: Clock.
+        suspension: Store of calls that wait for plugins, None without plugins.
+
+    Attributes:
+        server: Serves the calls of the listeners.
+        clients: The clients.
+    """
+
+    def __init__(
+        self,
+        admission: RpcAdmission,
+        backend: Backend,
+        settings: ProxySettings,
+        clock: Clock,
+        suspension: Suspension | None = None,
+    ) -> None:
+        self._clock = clock
+        self._expired_ms = 0
+        self.clients = GrpcClients(backend, settings, clock, self._command)
+        self._renewals = Renewals(backend, self.clients, settings, clock)
+        self._telemetry = TelemetryHandlers(backend, self.clients, settings, clock)
+        rpcs = [
+            *RouteHandlers(backend).rpcs(),
+            *ProducerHandlers(backend, settings, clock).rpcs(),
+            *ConsumerHandlers(backend, self.clients, self._renewals, settings, clock).rpcs(),
+            *self._telemetry.rpcs(),
+        ]
+        self.server = RpcServer(admission, rpcs, self._telemetry.stream_ended, suspension)
+
+    def tick(self) -> None:
+        """Do the work that is due by the clock."""
+        self._renewals.tick()
+        now = self._clock.monotonic_ms()
+        if now - self._expired_ms >= EXPIRY_INTERVAL_MS:
+            self._expired_ms = now
+            self.clients.expire()
+
+    def _command(self, client: GrpcClient, command: Command) -> None:
+        self._telemetry.command(client, command)
