@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from tests.fixtures.access import ADMIN, create_topic, create_user, entry, expect, grant, send
 from tests.fixtures.server import Broker, NameServer
 from tests.fixtures.waiting import eventually
-from tests.fixtures.wire import CREATE_USER, LIST_USERS, ROUTE, User, Wire
+from tests.fixtures.wire import CREATE_USER, HEARTBEAT, LIST_USERS, ROUTE, User, Wire
 
 CLUSTER_INFO, REGISTER, UNREGISTER, QUERY_VERSION = 106, 103, 104, 322
+QUERY_ASSIGNMENT = 400
 
 
 def brokers_of(namesrv: NameServer, topic: str) -> set[str]:
@@ -65,6 +67,63 @@ def test_a_broker_registers_again_with_a_name_server_that_was_gone(namesrv: Name
         assert eventually(lambda: f"not registered with the name server {second.namesrv}" in broker.log())
         second.start()
         assert eventually(lambda: brokers_of(second, "while-down") == {"broker-a"})
+
+
+def heartbeat(wire: Wire, client: str) -> None:
+    """Register a client as a member of the group `readers`, which consumes `orders`."""
+    subscription = {"topic": "orders", "subString": "*", "expressionType": "TAG", "subVersion": 1}
+    consumer = {
+        "groupName": "readers",
+        "consumeType": "CONSUME_PASSIVELY",
+        "messageModel": "CLUSTERING",
+        "consumeFromWhere": "CONSUME_FROM_FIRST_OFFSET",
+        "subscriptionDataSet": [subscription],
+    }
+    body = {"clientID": client, "consumerDataSet": [consumer], "producerDataSet": []}
+    expect(wire.call(HEARTBEAT, {}, json.dumps(body).encode()))
+
+
+def assigned(wire: Wire, client: str) -> list[tuple[str, int]]:
+    """Return the queues of `orders` that a broker assigns to a client."""
+    body = {
+        "topic": "orders",
+        "consumerGroup": "readers",
+        "clientId": client,
+        "strategyName": "AVG",
+        "messageModel": "CLUSTERING",
+    }
+    found = expect(wire.call(QUERY_ASSIGNMENT, {}, json.dumps(body).encode())).json()
+    queues = [one["messageQueue"] for one in found.get("messageQueueAssignments", [])]
+    return sorted((queue["brokerName"], queue["queueId"]) for queue in queues)
+
+
+def test_each_broker_assigns_the_queues_of_both(namesrv: NameServer, tmp_path: Path) -> None:
+    """Two members share the queues of both brokers, whichever they ask, also while the name server is down."""
+    with (
+        Broker(tmp_path / "a", "broker-a", namesrv.namesrv) as one,
+        Broker(tmp_path / "b", "broker-b", namesrv.namesrv) as two,
+        Wire(one.broker_port, ADMIN) as first,
+        Wire(two.broker_port, ADMIN) as second,
+        Wire(one.broker_port, ADMIN) as first_again,
+        Wire(two.broker_port, ADMIN) as second_again,
+    ):
+        for client, wires in {"c1": (first, second), "c2": (first_again, second_again)}.items():
+            for wire in wires:
+                create_topic(wire, "orders", queues=2)
+                heartbeat(wire, client)
+        assert eventually(lambda: brokers_of(namesrv, "orders") == {"broker-a", "broker-b"})
+        shares = {"c1": [("broker-a", 0), ("broker-a", 1)], "c2": [("broker-b", 0), ("broker-b", 1)]}
+        for client, share in shares.items():
+            assert assigned(second, client) == share
+            assert eventually(lambda client=client, share=share: assigned(first, client) == share, 40)
+        namesrv.kill()
+        for client, share in shares.items():
+            assert assigned(first, client) == assigned(second, client) == share
+        with Wire(one.broker_port, ADMIN) as admin:
+            create_user(admin, "stranger", "stranger-secret")
+        with Wire(one.broker_port, User("stranger", "stranger-secret")) as stranger:
+            body = {"topic": "orders", "consumerGroup": "readers", "clientId": "c1", "messageModel": "CLUSTERING"}
+            assert stranger.call(QUERY_ASSIGNMENT, {}, json.dumps(body).encode()).code == 16
 
 
 def test_a_broker_without_the_inner_credentials_is_refused(namesrv: NameServer, tmp_path: Path) -> None:

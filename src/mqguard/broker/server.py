@@ -31,6 +31,7 @@ from mqguard.broker.processors.topics import TopicProcessor
 from mqguard.broker.processors.transactions import TransactionProcessor
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.broker.statistics import Statistics
+from mqguard.broker.topic_routes import TopicRoutes
 from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, error_reply
@@ -89,6 +90,7 @@ class BrokerPorts:
             broker stores them.
         announcer: Name server that gets topics as soon as they are stored; None if there is none.
         queues: Function that returns the readable queues of a topic at all brokers; None if this is the only broker.
+        routes: Routes from name servers in other processes, which have these queues then; None if there are none.
         suspension: Store of requests that wait for plugins; None if there are no plugins.
         at_iteration_end: Further callbacks at the end of each iteration of the event loop.
         metrics: Function that returns all metrics as texts, by name and labels, for the broker's runtime info.
@@ -106,6 +108,7 @@ class BrokerPorts:
     announcer: Announcer | None = None
     change_access: Handler | None = None
     queues: Queues | None = None
+    routes: TopicRoutes | None = None
     suspension: Suspension | None = None
     at_iteration_end: Sequence[Callable[[], None]] = ()
     metrics: Callable[[], Mapping[str, str]] = dict
@@ -290,7 +293,7 @@ class BrokerServer:
             self._popping.handlers(),
             PopAckProcessor(engine, self.statistics, clock).handlers(),
             AssignmentProcessor(
-                engine, self.clients, self._notices, ports.queues or self._own_queues, settings
+                engine, self.clients, self._notices, ports.queues or self._own_queues, settings, ports.routes
             ).handlers(),
             OffsetProcessor(engine, self._resets).handlers(),
             ClientProcessor(
@@ -374,6 +377,8 @@ class BrokerServer:
     def _topic_changed(self, name: str) -> None:
         if self._ports.announcer is not None:
             self._ports.announcer.announce_topic(self._settings.name, name, self._engine.topics.get(name))
+        if self._ports.routes is not None:
+            self._ports.routes.changed(name)
         if self._engine.topics.get(name) is None:
             self._resets.remove(topic=name)
         self.statistics.topic_changed(name)

@@ -11,6 +11,7 @@ from mqguard.broker.processors.assignment import Queues
 from mqguard.broker.registration import Registrations
 from mqguard.broker.server import Announcer, BrokerPorts, BrokerServer
 from mqguard.broker.settings import ExposedConfiguration
+from mqguard.broker.topic_routes import TopicRoutes
 from mqguard.config import loader, server_options
 from mqguard.config.loader import Configuration
 from mqguard.dispatch.request import Handler, error_reply
@@ -236,7 +237,7 @@ class _BrokerParts:
         opened.callback(self._background.close)
         self.registrations = Registrations(engine.topics, config.get(server_options.REGISTER_PERIOD))
         self._upstreams: list[Upstream] = []
-        self._is_alone = routes is None
+        self._topic_routes = TopicRoutes(clock) if routes is None else None
         self._member = access.member
         self.server = BrokerServer(
             engine,
@@ -256,6 +257,7 @@ class _BrokerParts:
                 announcer=_announcer(routes, access.member, self.registrations),
                 change_access=None if access.member is None else access.member.forward,
                 queues=None if routes is None else _queues_in(routes),
+                routes=self._topic_routes,
                 suspension=access.suspension,
                 at_iteration_end=[access.audit.end_iteration],
                 metrics=PrometheusCollector(access.metrics).samples,
@@ -287,13 +289,14 @@ class _BrokerParts:
     def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> None:
         """Create the connections to name servers in other processes; they open at the first request."""
         self._background.attach(loop, end_iteration)
-        if not self._is_alone:
+        if self._topic_routes is None:
             return
         upstream_settings = settings.upstream_settings(self._config)
         for host, port in self._config.get(server_options.NAMESRV_ADDR).pairs:
             server = Upstream(host, port, upstream_settings, loop, on_lost=self._lost)
             self._upstreams.append(server)
         self.registrations.connect(self._upstreams)
+        self._topic_routes.connect(self._upstreams, end_iteration)
 
     def _lost(self) -> None:
         for server in self._upstreams:

@@ -40,8 +40,9 @@ class House:
     `call` sends one request as a user, ends the iteration of the event loop, and returns the answer or None.
     """
 
-    def __init__(self, *, auth=True, engine=None, guard=None, sealing_key=bytes(32), **settings):
+    def __init__(self, *, auth=True, engine=None, guard=None, sealing_key=bytes(32), topic_routes=None, **settings):
         self.clock = ManualClock()
+        topic_routes = topic_routes and topic_routes(self.clock)
         self.store = MemoryMessageStore()
         self.engine = Engine(self.store, EngineSettings(**(engine or {})), self.clock)
         self.manager = MetadataManager(MemoryMetadataStore())
@@ -77,6 +78,7 @@ class House:
                 denials=self.guard.denials,
                 sealing_key=None if sealing_key is None else SealingKey(sealing_key),
                 announcer=self.routes,
+                routes=topic_routes,
                 suspension=self.suspension,
             ),
         )

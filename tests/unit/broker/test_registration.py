@@ -7,37 +7,13 @@ import json
 
 import pytest
 
-from mqguard.broker.registration import MAX_SINGLE_TOPICS, OnOutcome, Registrations
+from mqguard.broker.registration import MAX_SINGLE_TOPICS, Registrations
 from mqguard.model.topic import DataVersion, TopicConfig
-from mqguard.net.errors import LinkRefused
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
+from tests.fixtures.name_servers import FakeNameServer
 
 PERIOD = 10_000
-
-
-class FakeNameServer:
-    """A name server; `answer` ends its oldest open request."""
-
-    address = "127.0.0.1:9876"
-
-    def __init__(self) -> None:
-        self.open: list[tuple[Command, OnOutcome]] = []
-        self.codes: list[int] = []
-
-    def call(self, command: Command, done: OnOutcome, timeout: float | None = None) -> None:
-        del timeout
-        self.codes.append(command.code)
-        self.open.append((command, done))
-
-    def answer(self, code: int = 0, **ext: str) -> Command:
-        command, done = self.open.pop(0)
-        done(Command(code, ext=ext, remark="because"))
-        return command
-
-    def fail(self) -> None:
-        _, done = self.open.pop(0)
-        done(LinkRefused("cannot be reached"))
 
 
 class FakeTopics:

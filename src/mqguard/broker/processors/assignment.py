@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
+from mqguard.broker.background import CHANGED
 from mqguard.broker.group_rules import refuse_reserved
 from mqguard.broker.settings import BrokerSettings
-from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.broker.topic_routes import TopicRoutes
+from mqguard.dispatch.request import Handler, Request, RequestRefused, error_reply
 from mqguard.engine import request_modes
 from mqguard.engine.clients import Clients, RebalanceNotifications
 from mqguard.engine.engine import Engine
@@ -41,6 +43,7 @@ class AssignmentProcessor:
         notices: Notifications of members, which then ask for their queues again.
         queues: See `Queues`.
         settings: See `BrokerSettings`.
+        routes: Routes from name servers in other processes, which have the queues then; None if there are none.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class AssignmentProcessor:
         notices: RebalanceNotifications,
         queues: Queues,
         settings: BrokerSettings,
+        routes: TopicRoutes | None = None,
     ) -> None:
         self._engine = engine
         self._clients = clients
         self._notices = notices
-        self._queues = queues
+        self._queues = queues if routes is None else routes.queues
+        self._routes = routes
         self._default = request_modes.GroupMode(settings.request_mode, settings.pop_share_queues)
 
     def handlers(self) -> dict[int, Handler]:
@@ -65,14 +70,36 @@ class AssignmentProcessor:
             RequestCode.GET_ALL_MESSAGE_REQUEST_MODE: self.all_modes,
         }
 
-    def query(self, request: Request) -> Reply:
-        """Return the queues of a client (400). An answer without a list makes the client keep those that it has."""
+    def query(self, request: Request) -> Reply | None:
+        """Return the queues of a client (400), at once or when a name server has answered.
+
+        An answer without a list makes the client keep the queues that it has.
+        """
         body = decode(request.command.body, QueryAssignment)
         if body.topic.startswith(named_topic(body.consumer_group, "")):
             # A client names its retry topic of pop like this. Another group may have a retry topic with that name.
             return Reply(body=encode(Assignments(message_queue_assignments=[])))
+        if self._routes is not None:
+            waiting = request.without_body()
+            if self._routes.request(
+                body.topic, request.access.owner, lambda found: self._answer_later(waiting, body, found)
+            ):
+                return None
+        return self._answer(body, self._queues(body.topic))
+
+    def _answer_later(self, request: Request, body: QueryAssignment, by_broker: Mapping[str, int]) -> None:
+        try:
+            if request.access.still_allowed():
+                reply = self._answer(body, by_broker)
+            else:
+                reply = Reply(ResponseCode.NO_PERMISSION, remark=CHANGED)
+        except Exception as exc:  # noqa: BLE001 - the other clients that wait must be answered too
+            reply = error_reply(request.command.code, exc)
+        request.respond(reply)
+
+    def _answer(self, body: QueryAssignment, by_broker: Mapping[str, int]) -> Reply:
         mode = self._mode(body.topic, body.consumer_group)
-        assigned = self._assign(body, mode)
+        assigned = self._assign(body, mode, by_broker)
         if assigned is None:
             return Reply(body=encode(Assignments()))
         found = [Assignment(message_queue=queue, mode=mode.mode) for queue in dict.fromkeys(assigned)]
@@ -109,9 +136,10 @@ class AssignmentProcessor:
             return found
         return request_modes.GroupMode() if topic.startswith(names.RETRY_PREFIX) else self._default
 
-    def _assign(self, body: QueryAssignment, mode: request_modes.GroupMode) -> list[MessageQueue] | None:
+    def _assign(
+        self, body: QueryAssignment, mode: request_modes.GroupMode, by_broker: Mapping[str, int]
+    ) -> list[MessageQueue] | None:
         """Return the queues of a client, None if they are unknown."""
-        by_broker = self._queues(body.topic)
         if not by_broker or sum(by_broker.values()) > MAX_ASSIGNED:
             return None
         queues = [
