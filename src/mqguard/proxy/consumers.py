@@ -11,7 +11,7 @@ from mqguard.proxy import messages, statuses
 from mqguard.proxy.clients import GrpcClients
 from mqguard.proxy.messages import MessageDelivery, message_of, milliseconds
 from mqguard.proxy.ports import Backend, Route
-from mqguard.proxy.receipts import Receipt, received
+from mqguard.proxy.receipts import NOT_OURS, Receipt, received
 from mqguard.proxy.renewal import Renewals, change_command, changed_receipt
 from mqguard.proxy.routes import ANY_QUEUE, require_group, require_topic
 from mqguard.proxy.rpc_call import Rpc, RpcCall
@@ -197,7 +197,7 @@ class ConsumerHandlers:
 
         for entry, result in zip(request.entries, results, strict=True):
             try:
-                receipt = Receipt.parse(self._renewals.take(call, group, entry.receipt_handle))
+                receipt = self._receipt(call, group, entry.receipt_handle)
             except CallRefused as refused:
                 settle(result, pb.Status(code=refused.code, message=str(refused)))
                 continue
@@ -219,7 +219,7 @@ class ConsumerHandlers:
                 pb.ILLEGAL_INVISIBLE_TIME,
                 f"the invisible time is {invisible_ms} ms; the maximum is {self._settings.max_invisible_ms} ms",
             )
-        receipt = Receipt.parse(self._renewals.take(call, group, request.receipt_handle))
+        receipt = self._receipt(call, group, request.receipt_handle)
         command = change_command(group, topic, receipt, invisible_ms)
         if request.lite_topic:
             command.ext["liteTopic"] = request.lite_topic
@@ -236,12 +236,23 @@ class ConsumerHandlers:
     def forward(self, call: RpcCall, request: pb.ForwardMessageToDeadLetterQueueRequest) -> None:
         """Move a message to the dead-letter topic of its group."""
         topic, group = require_topic(request.topic.name), require_group(request.group.name)
-        receipt = Receipt.parse(self._renewals.take(call, group, request.receipt_handle))
+        receipt = self._receipt(call, group, request.receipt_handle)
 
         def moved(answer: Command) -> None:
             call.reply(pb.ForwardMessageToDeadLetterQueueResponse(status=statuses.of_answer(answer)))
 
         self._dead_letter(call, group, topic, receipt, call.guarded(moved))
+
+    def _receipt(self, call: RpcCall, group: str, handle: str) -> Receipt:
+        """Return the fields of the handle that a client has, or of that which has taken its place.
+
+        Raises:
+            CallRefused: It is not a receipt handle.
+        """
+        receipt = Receipt.parse(self._renewals.take(call, group, handle))
+        if not self._backend.has_broker(receipt.broker):
+            raise CallRefused(pb.INVALID_RECEIPT_HANDLE, NOT_OURS)
+        return receipt
 
     def _dead_letter(
         self, call: RpcCall, group: str, topic: str, receipt: Receipt, done: Callable[[Command], None]

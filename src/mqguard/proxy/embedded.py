@@ -10,6 +10,7 @@ from mqguard.dispatch.router import Router
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
 from mqguard.guard.admitted_request import AdmittedRequest
+from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.model.peer import Channel, Peer
 from mqguard.proxy.ports import OnAnswer, OnGroup, OnRoute, Route
@@ -89,6 +90,10 @@ class EmbeddedBackend:
         self._defer = defer
         self._opaques = itertools.count(1)
 
+    def has_broker(self, name: str) -> bool:
+        """See `Backend`."""
+        return name == self._name
+
     def route(self, topic: str, on_route: OnRoute) -> None:
         """See `Backend`."""
         found = self._topics.get(topic)
@@ -131,7 +136,7 @@ class EmbeddedBackend:
     def _handle(self, request: Request, on_answer: Callable[[Command], None]) -> None:
         try:
             reply = self._router.handle(request)
-        except PluginCallsPending:
+        except (PluginCallsPending, Refused):
             raise
         except Exception as exc:  # noqa: BLE001, as in the router
             reply = error_reply(request.command.code, exc)

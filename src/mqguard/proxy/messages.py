@@ -20,24 +20,34 @@ from mqguard.rpc.protocol import messages_pb2 as pb
 BORN_HOST: Final = "__BORNHOST"
 BORN_TIMESTAMP: Final = "BORN_TIMESTAMP"
 TRACE_CONTEXT: Final = "TRACE_CONTEXT"
+MAX_SECONDS: Final = 253_402_300_799
+"""Maximum seconds of a time: the end of the year 9999."""
 MAX_UNPACKED: Final = 32 * 1024 * 1024
 """Maximum bytes of a body that is unpacked."""
 
 _RESERVED = """
 KEYS TAGS WAIT DELAY RETRY_TOPIC REAL_TOPIC REAL_QID TRAN_MSG PGROUP MIN_OFFSET MAX_OFFSET BUYER_ID
-ORIGIN_MESSAGE_ID TRANSFER_FLAG CORRECTION_FLAG MQ2_FLAG RECONSUME_TIME UNIQ_KEY EXTEND_UNIQ_INFO
-MAX_RECONSUME_TIMES CONSUME_START_TIME TRAN_PREPARED_QUEUE_OFFSET TRANSACTION_CHECK_TIMES
+ORIGIN_MESSAGE_ID ORIGIN_GROUP TRANSFER_FLAG CORRECTION_FLAG MQ2_FLAG RECONSUME_TIME UNIQ_KEY EXTEND_UNIQ_INFO
+MAX_RECONSUME_TIMES CONSUME_START_TIME TRAN_PREPARED_QUEUE_OFFSET TRANSACTION_CHECK_TIMES TRANS_OFFSET
 CHECK_IMMUNITY_TIME_IN_SECONDS TRANSACTION_PREPARED_QUEUE_OFFSET INSTANCE_ID CORRELATION_ID REPLY_TO_CLIENT
 TTL ARRIVE_TIME PUSH_REPLY_TIME CLUSTER MSG_TYPE INNER_MULTI_QUEUE_OFFSET INNER_MULTI_DISPATCH INNER_NUM
 INNER_BASE TIMER_DELAY_SEC TIMER_DELIVER_MS TIMER_DELAY_MS TIMER_IN_MS TIMER_OUT_MS TIMER_ENQUEUE_MS
-TIMER_DEQUEUE_MS TIMER_ROLL_TIMES TIMER_DEL_UNIQKEY TIMER_DELAY_LEVEL TIMER_DEL_MS POP_CK POP_CK_OFFSET
-1ST_POP_TIME SHARDING_KEY __SHARDINGKEY TRACE_ON MSG_REGION TRACE_SWITCH UNIQUE_MSG_QUERY_FLAG traceSwitch
-__transactionId__ DUP_INFO FORWARD_QUEUE_ID REDIRECT BORN_TIMESTAMP __BORNHOST TRACE_CONTEXT DLQ_ORIGIN_TOPIC
-DLQ_ORIGIN_MESSAGE_ID CRC32# __CRC32# _SYS_MSG_PRIORITY_ __LITE_TOPIC LMQ_SUB_ALL
+TIMER_DEQUEUE_MS TIMER_ROLL_TIMES TIMER_ROLL_LABEL TIMER_DEL_UNIQKEY TIMER_DELAY_LEVEL TIMER_DEL_MS POP_CK
+POP_CK_OFFSET 1ST_POP_TIME SHARDING_KEY __SHARDINGKEY TRACE_ON MSG_REGION TRACE_SWITCH UNIQUE_MSG_QUERY_FLAG
+traceSwitch __transactionId__ DUP_INFO FORWARD_QUEUE_ID PROPERTY_FORWARD_QUEUE_ID REDIRECT BORN_TIMESTAMP
+__BORNHOST TRACE_CONTEXT DLQ_ORIGIN_TOPIC DLQ_ORIGIN_MESSAGE_ID CRC32# __CRC32# _SYS_MSG_PRIORITY_ __LITE_TOPIC
+LMQ_SUB_ALL
 """
 RESERVED: Final = frozenset(_RESERVED.split())
 """Names of properties that RocketMQ uses itself. Users can neither set nor see them."""
+RESERVED_PREFIX: Final = "__RMQ."
+"""Beginning of further names of this kind, which brokers do not store."""
 _TIMERS: Final = (properties.DELAY, *properties.TIMER_KEYS)
+
+
+def is_reserved(name: str) -> bool:
+    """Return True if RocketMQ uses the name of a property itself."""
+    return name in RESERVED or name.startswith(RESERVED_PREFIX)
 
 
 class MessageDelivery(NamedTuple):
@@ -71,6 +81,53 @@ def milliseconds(value: Duration | Timestamp) -> int:
     return value.seconds * 1000 + value.nanos // 1_000_000
 
 
+def is_valid(value: Timestamp) -> bool:
+    """Return True for a time from 1970 to 9999, as `Timestamp` defines it."""
+    return 0 <= value.seconds <= MAX_SECONDS and 0 <= value.nanos < 1_000_000_000
+
+
+def require_lite_topic(name: str) -> str:
+    """Return the name of a lite topic.
+
+    Raises:
+        CallRefused: It is not one.
+    """
+    fault = names.lite_topic_fault(name)
+    if fault is not None:
+        raise CallRefused(pb.ILLEGAL_LITE_TOPIC, fault)
+    return name
+
+
+def require_type(message: pb.Message) -> pb.MessageType:
+    """Return the kind of a message by its contents.
+
+    Raises:
+        CallRefused: It has contents of several kinds, or names another kind.
+    """
+    system = message.system_properties
+    declared = system.message_type
+    kinds = [
+        kind
+        for kind, is_given in (
+            (pb.TRANSACTION, declared == pb.TRANSACTION),
+            (pb.DELAY, system.HasField("delivery_timestamp")),
+            (pb.FIFO, system.message_group != ""),
+            (pb.LITE, system.lite_topic != ""),
+            (pb.PRIORITY, system.HasField("priority")),
+        )
+        if is_given
+    ]
+    kind = kinds[0] if kinds else pb.NORMAL
+    if len(kinds) > 1 or declared not in {kind, pb.MESSAGE_TYPE_UNSPECIFIED}:
+        found = " and ".join(pb.MessageType.Name(kind) for kind in kinds) or "NORMAL"
+        named = pb.MessageType.Name(declared) if declared in pb.MessageType.values() else declared
+        raise CallRefused(
+            pb.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE,
+            f"the message has the type {named}, and its properties are those of {found}",
+        )
+    return kind
+
+
 def properties_of(message: pb.Message, now_ms: int, settings: ProxySettings) -> dict[str, str]:
     """Return the properties with which a message is stored.
 
@@ -83,14 +140,14 @@ def properties_of(message: pb.Message, now_ms: int, settings: ProxySettings) -> 
         CallRefused: A part of the message is not valid.
     """
     system = message.system_properties
-    found = _user_properties(message.user_properties, settings)
+    found = _user_properties(message, settings)
     found[properties.UNIQ_KEY] = _message_id(system.message_id)
     found[properties.WAIT] = "true"
-    if system.HasField("tag"):
+    if system.tag:
         found[properties.TAGS] = _tag(system.tag)
-    if system.keys:
-        found[properties.KEYS] = " ".join(map(_key, system.keys))
-    if system.HasField("message_group"):
+    if keys := [_key(key) for key in system.keys if key]:
+        found[properties.KEYS] = " ".join(keys)
+    if system.message_group:
         found[properties.SHARDING_KEY] = _message_group(system.message_group, settings.max_message_group)
     _add_delivery(found, system, now_ms, settings)
     _add_transaction(found, message, settings)
@@ -168,7 +225,7 @@ def message_of(record: Record, delivery: MessageDelivery) -> pb.Message:
         system.dead_letter_queue.message_id = pairs.get(properties.DLQ_ORIGIN_MESSAGE_ID, "")
     return pb.Message(
         topic=pb.Resource(name=delivery.topic),
-        user_properties={name: value for name, value in pairs.items() if name not in RESERVED},
+        user_properties={name: value for name, value in pairs.items() if not is_reserved(name)},
         system_properties=system,
         body=body,
     )
@@ -195,6 +252,8 @@ def _add_delivery(found: dict[str, str], system: pb.SystemProperties, now_ms: in
     """Add when and in which order the message is delivered."""
     if system.HasField("delivery_timestamp"):
         due = milliseconds(system.delivery_timestamp)
+        if not is_valid(system.delivery_timestamp):
+            raise CallRefused(pb.ILLEGAL_DELIVERY_TIME, "the delivery time is not a time from 1970 to 9999")
         if due - now_ms > settings.max_delay_ms:
             raise CallRefused(
                 pb.ILLEGAL_DELIVERY_TIME,
@@ -206,8 +265,8 @@ def _add_delivery(found: dict[str, str], system: pb.SystemProperties, now_ms: in
         if system.priority < 0:
             raise CallRefused(pb.BAD_REQUEST, f"the priority is {system.priority}, and the minimum is 0")
         found[properties.PRIORITY] = str(system.priority)
-    if system.HasField("lite_topic"):
-        found[properties.LITE_TOPIC] = system.lite_topic
+    if system.lite_topic:
+        found[properties.LITE_TOPIC] = require_lite_topic(system.lite_topic)
 
 
 def _add_transaction(found: dict[str, str], message: pb.Message, settings: ProxySettings) -> None:
@@ -219,28 +278,37 @@ def _add_transaction(found: dict[str, str], message: pb.Message, settings: Proxy
         found[properties.PGROUP] = message.topic.name
         if system.HasField("orphaned_transaction_recovery_duration"):
             seconds = system.orphaned_transaction_recovery_duration.seconds
-            found[properties.CHECK_IMMUNITY_TIME_IN_SECONDS] = str(max(0, min(seconds, settings.max_recovery_s)))
+            if not 0 <= seconds <= settings.max_recovery_s:
+                raise CallRefused(
+                    pb.BAD_REQUEST,
+                    f"the time until a transaction is checked is {seconds} s; it must be 0 to "
+                    f"{settings.max_recovery_s} s",
+                )
+            found[properties.CHECK_IMMUNITY_TIME_IN_SECONDS] = str(seconds)
 
 
 def _add_origin(found: dict[str, str], system: pb.SystemProperties) -> None:
     """Add what the producer says about itself."""
-    if system.HasField("trace_context"):
+    if system.trace_context:
         found[TRACE_CONTEXT] = _plain("the trace context", system.trace_context, pb.BAD_REQUEST)
     if system.born_host:
         found[BORN_HOST] = _plain("the born host", system.born_host, pb.BAD_REQUEST)
-    if system.HasField("born_timestamp"):
+    if system.HasField("born_timestamp") and is_valid(system.born_timestamp):
         found[BORN_TIMESTAMP] = str(milliseconds(system.born_timestamp))
 
 
-def _user_properties(pairs: Mapping[str, str], settings: ProxySettings) -> dict[str, str]:
+def _user_properties(message: pb.Message, settings: ProxySettings) -> dict[str, str]:
+    pairs, system = message.user_properties, message.system_properties
     if len(pairs) > settings.max_user_properties:
         raise CallRefused(
             pb.MESSAGE_PROPERTIES_TOO_LARGE,
             f"the message has {len(pairs)} user properties, and the maximum is {settings.max_user_properties}",
         )
-    size = 0
+    size = sum(len(text.encode()) for text in (system.tag, *system.keys))
     for name, value in pairs.items():
-        if name in RESERVED or not name.strip():
+        if not name.strip():
+            raise CallRefused(pb.ILLEGAL_MESSAGE_PROPERTY_KEY, "the name of a property is blank")
+        if is_reserved(name):
             raise CallRefused(
                 pb.ILLEGAL_MESSAGE_PROPERTY_KEY, f"the name `{name[:64]}` of a property is reserved: use another one"
             )
@@ -250,7 +318,8 @@ def _user_properties(pairs: Mapping[str, str], settings: ProxySettings) -> dict[
     if size > settings.max_properties_bytes:
         raise CallRefused(
             pb.MESSAGE_PROPERTIES_TOO_LARGE,
-            f"the user properties have {size} bytes, and the maximum is {settings.max_properties_bytes}",
+            f"the user properties, the tag and the keys have {size} bytes, and the maximum is "
+            f"{settings.max_properties_bytes}",
         )
     return dict(pairs)
 
@@ -261,7 +330,7 @@ def _plain(what: str, text: str, code: pb.Code) -> str:
     Raises:
         CallRefused: It has one of the characters that separate properties, or another control character.
     """
-    if not text.isprintable() and any(ord(char) < 0x20 or char == "\x7f" for char in text):
+    if not text.isprintable() and any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text):
         raise CallRefused(code, f"{what} has a control character")
     return text
 

@@ -51,6 +51,10 @@ class PendingRequest(Protocol):
 class Backend(Protocol):
     """The brokers. Everything happens in the event-loop thread."""
 
+    def has_broker(self, name: str) -> bool:
+        """Return True if there is a broker of that name, which a client may have invented."""
+        ...  # pragma: no cover
+
     def route(self, topic: str, on_route: OnRoute) -> None:
         """Find a topic."""
 

@@ -14,7 +14,7 @@ from mqguard.proxy.routes import message_types, require_topic
 from mqguard.proxy.rpc_call import Rpc, RpcCall
 from mqguard.proxy.settings import ProxySettings
 from mqguard.proxy.statuses import CallRefused
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import write
 from mqguard.remoting.headers.send import COMMIT, ROLLBACK, EndTransactionHeader
@@ -22,8 +22,18 @@ from mqguard.rpc.protocol import messages_pb2 as pb
 
 MAX_MESSAGES: Final = 1_024
 """Maximum messages of one call."""
+NOT_OURS: Final = "the transaction id is not one of this server"
 _PRODUCER_GROUP: Final = "PROXY_PRODUCER"
 _TRANSACTION: Final = re.compile(r"([0-9A-F]{16})-([0-9]{1,18})-(.*)", re.ASCII | re.DOTALL)
+_NO_TRANSACTION: Final = frozenset(
+    {
+        "Find prepared transaction message failed",
+        "The producer group wrong",
+        "The transaction state table offset wrong",
+        "The commit log offset wrong",
+    }
+)
+"""Remarks of brokers for a transaction id without a transaction; their code is that of any error."""
 _NUMBERS: Final = {pb.COMMIT: COMMIT, pb.ROLLBACK: ROLLBACK}
 
 
@@ -57,7 +67,7 @@ class TransactionId(NamedTuple):
         """
         found = _TRANSACTION.fullmatch(text)
         if found is None:
-            raise CallRefused(pb.INVALID_TRANSACTION_ID, "the transaction id is not one of this server")
+            raise CallRefused(pb.INVALID_TRANSACTION_ID, NOT_OURS)
         return cls(int(found[1], 16), int(found[2]), found[3])
 
 
@@ -86,6 +96,8 @@ class ProducerHandlers:
 
     def send(self, call: RpcCall, request: pb.SendMessageRequest) -> None:
         """Store the messages of a call, which have one topic."""
+        if not request.messages:
+            raise CallRefused(pb.MESSAGE_CORRUPTED, "the call has no message")
         topic = require_topic(request.messages[0].topic.name)
         if len(request.messages) > MAX_MESSAGES:
             raise CallRefused(
@@ -94,12 +106,13 @@ class ProducerHandlers:
         if any(message.topic.name != topic for message in request.messages):
             raise CallRefused(pb.BAD_REQUEST, "topic in message is not same")
         now = self._clock.now_ms()
+        kinds = [messages.require_type(message) for message in request.messages]
         commands = [self._command(message, topic, now) for message in request.messages]
         sending = _Sending(call, request.messages)
 
         def found(route: Route | None) -> None:
             for index, (command, message) in enumerate(zip(commands, request.messages, strict=True)):
-                broker, queue = self._place(route, topic, message)
+                broker, queue = self._place(route, topic, message, kinds[index])
                 command.ext["queueId"] = str(queue)
 
                 def stored(answer: Command, index: int = index, broker: str = broker) -> None:
@@ -131,21 +144,21 @@ class ProducerHandlers:
         }
         return Command(RequestCode.SEND_MESSAGE, ext=ext, body=body)
 
-    def _place(self, route: Route | None, topic: str, message: pb.Message) -> tuple[str, int]:
+    def _place(self, route: Route | None, topic: str, message: pb.Message, kind: pb.MessageType) -> tuple[str, int]:
         """Return the broker and the queue for a message: the same for a message group, else each one in rotation."""
         if route is None:
             raise CallRefused(pb.TOPIC_NOT_FOUND, f"the topic `{topic}` does not exist")
         writable = route.writable
         if not writable:
             raise CallRefused(pb.FORBIDDEN, f"the topic `{topic}` is not writable")
-        system = message.system_properties
-        kind = system.message_type
-        if kind != pb.MESSAGE_TYPE_UNSPECIFIED and kind not in message_types(writable[0][1]):
+        if kind not in message_types(writable[0][1]):
             raise CallRefused(
                 pb.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE,
                 f"the topic `{topic}` does not accept messages of the type {pb.MessageType.Name(kind)}",
             )
-        number = zlib.crc32(system.message_group.encode()) if system.HasField("message_group") else next(self._turns)
+        system = message.system_properties
+        group = system.message_group or system.lite_topic
+        number = zlib.crc32(group.encode()) if group else next(self._turns)
         number %= sum(config.write_queues for _, config in writable)
         for broker, config in writable:
             if number < config.write_queues:
@@ -155,23 +168,29 @@ class ProducerHandlers:
 
     def end_transaction(self, call: RpcCall, request: pb.EndTransactionRequest) -> None:
         """Commit a transaction, or roll it back."""
+        topic = require_topic(request.topic.name)
         place = TransactionId.parse(request.transaction_id)
+        if not self._backend.has_broker(place.broker):
+            raise CallRefused(pb.INVALID_TRANSACTION_ID, NOT_OURS)
         result = _NUMBERS.get(request.resolution)
         if result is None:
             raise CallRefused(pb.BAD_REQUEST, "`resolution` is neither COMMIT nor ROLLBACK")
         header = EndTransactionHeader(
-            producer_group=request.topic.name,
+            producer_group=topic,
             tran_state_table_offset=place.number,
             commit_log_offset=place.offset,
             commit_or_rollback=result,
             from_transaction_check=request.source == pb.SOURCE_SERVER_CHECK,
             msg_id=request.message_id,
             transaction_id=request.message_id,
-            topic=request.topic.name,
+            topic=topic,
         )
 
         def ended(answer: Command) -> None:
-            call.reply(pb.EndTransactionResponse(status=statuses.of_answer(answer)))
+            status = statuses.of_answer(answer)
+            if answer.code == ResponseCode.SYSTEM_ERROR and answer.remark in _NO_TRANSACTION:
+                status = pb.Status(code=pb.INVALID_TRANSACTION_ID, message=answer.remark)
+            call.reply(pb.EndTransactionResponse(status=status))
 
         command = Command(RequestCode.END_TRANSACTION, ext=write(header))
         self._backend.request(place.broker, command, call.peer, call.access, ended)

@@ -16,6 +16,7 @@ from mqguard.rpc.protocol import messages_pb2 as pb
 
 MAX_HANDLE: Final = 1_024
 """Maximum characters of a receipt handle."""
+NOT_OURS: Final = "the receipt handle is not one of this server"
 _MAX_DIGITS: Final = 19
 _FIELDS: Final = 9
 _POP_FIELDS: Final = 8
@@ -63,7 +64,7 @@ class Receipt(NamedTuple):
         if not numbers or not all(
             number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS for number in numbers
         ):
-            raise CallRefused(pb.INVALID_RECEIPT_HANDLE, "the receipt handle is not one of this server")
+            raise CallRefused(pb.INVALID_RECEIPT_HANDLE, NOT_OURS)
         first, pop_time, invisible, revive, queue_id, offset, physical = map(int, numbers)
         return cls(first, pop_time, invisible, revive, fields[4], fields[5], queue_id, offset, physical)
 

@@ -53,6 +53,11 @@ class RpcServer:
         self._waiting: Waiting = {}
 
     @property
+    def rpcs(self) -> dict[str, Rpc]:
+        """Return the RPCs by their names."""
+        return {rpc.name: rpc for rpc in self._rpcs.values()}
+
+    @property
     def waiting(self) -> int:
         """Return the number of calls whose answers wait."""
         return len(self._waiting)
