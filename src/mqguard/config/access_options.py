@@ -12,6 +12,15 @@ _AUTHORIZATION = "org.apache.rocketmq.auth.authorization."
 
 _EACH = "`stateless`: every request is checked; `stateful`: a verdict is kept until users or policies change."
 
+SIGNATURE_MAX_AGE = Option(
+    "signatureMaxAge",
+    option.integer(0, 2**31 - 1),
+    86_400,
+    "Maximum seconds between the date that a gRPC client has signed and the server's clock; 0 accepts every date. "
+    "14 hours are added if the date may be a local time, as that of most clients.",
+    "auth",
+    ours=True,
+)
 AUTHENTICATION_ENABLED = Option(
     "authenticationEnabled",
     option.BOOLEAN,

@@ -3,12 +3,13 @@
 # Rule: the identity comes from the field `authorization` and its signature. Fields in which other servers pass on a
 # user, a channel or an address (`x-mq-authorization-ak`, `x-mq-channel-id`, `rpc-remote-address`) are never read.
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from mqguard.auth.authentication import AUTHORIZATION, DATE_TIME, SignedCredentials, read_grpc_credentials
+from mqguard.auth.call_date import MAX_ZONE_MS, read_date
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.dispatch.admission import AccessGuard, Resume
 from mqguard.guard.admitted_request import AdmittedRequest
@@ -54,7 +55,7 @@ class RpcRequest(msgspec.Struct, frozen=True):
         message: The request message.
         credentials: The credentials of the call.
         token: The security token, None if there is none. It is never part of the signed content.
-        malformed: The error of credentials that cannot be read.
+        malformed: The error of credentials that cannot be read, or of a signature that is too old.
     """
 
     operation: RpcOperation
@@ -71,8 +72,8 @@ class RpcRequest(msgspec.Struct, frozen=True):
 
     @property
     def signature(self) -> str | None:
-        """The signature in Base64."""
-        return self.credentials.signature
+        """The signature in Base64, None if it must not count."""
+        return None if self.malformed is not None else self.credentials.signature
 
     def signed_content(self) -> bytes:
         """Return the bytes that the signature covers: the date alone."""
@@ -99,19 +100,55 @@ class RpcRequest(msgspec.Struct, frozen=True):
         return self.operation.pending
 
 
+class Freshness:
+    """The check of the dates that callers have signed.
+
+    A signature covers the date of a call and nothing else. Without the check, it would admit any call for ever.
+
+    Args:
+        max_age_ms: Maximum difference of a date and the clock, in milliseconds.
+        now_ms: Returns milliseconds since the epoch.
+    """
+
+    def __init__(self, max_age_ms: int, now_ms: Callable[[], int]) -> None:
+        self._max_age_ms = max_age_ms
+        self._now_ms = now_ms
+
+    def check(self, text: str) -> None:
+        """Check a date.
+
+        Raises:
+            AuthenticationFailed: With the reason `stale-signature`.
+        """
+        date = read_date(text)
+        if date is not None:
+            tolerance = self._max_age_ms + (0 if date.has_zone else MAX_ZONE_MS)
+            if abs(self._now_ms() - date.ms) <= tolerance:
+                return
+        raise AuthenticationFailed(
+            "stale-signature", f"the date `{text[:40]}` in `{DATE_TIME}` is not that of now: set the client's clock"
+        )
+
+
 class RpcAdmission:
     """Admission of the calls of one port or several.
 
     Args:
         guard: The guard.
         resume: The guard's function for requests that have waited for plugins; None without plugins.
+        freshness: The check of the dates that callers have signed; None accepts every date.
         table: The requirements, by the name of the RPC.
     """
 
     def __init__(
-        self, guard: AccessGuard, resume: Resume | None = None, table: Mapping[str, RpcRequirement] = RPC_TABLE
+        self,
+        guard: AccessGuard,
+        resume: Resume | None = None,
+        freshness: Freshness | None = None,
+        table: Mapping[str, RpcRequirement] = RPC_TABLE,
     ) -> None:
         self._admit = guard.admit
+        self._freshness = freshness
         self._resume = resume
         self._operations = {rpc: _operation(rpc, row) for rpc, row in table.items()}
 
@@ -126,7 +163,10 @@ class RpcAdmission:
         """
         credentials, malformed = _NO_CREDENTIALS, None
         try:
-            credentials = read_grpc_credentials(fields.field(AUTHORIZATION), fields.field(DATE_TIME))
+            date = fields.field(DATE_TIME)
+            credentials = read_grpc_credentials(fields.field(AUTHORIZATION), date)
+            if credentials.signature is not None and self._freshness is not None:
+                self._freshness.check(date)
         except AuthenticationFailed as failure:
             malformed = AuthenticationFailed(failure.reason, failure.message)  # without the frames of the traceback
         token = fields.field(SESSION_TOKEN) or None

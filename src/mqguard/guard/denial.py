@@ -21,6 +21,7 @@ _REMEDIES: dict[str, str] = {
     DenialReason.NO_SIGNATURE: "the client must sign its requests with its secret",
     DenialReason.UNKNOWN_USER: "create the user, or correct the access key in the client's configuration",
     DenialReason.WRONG_SIGNATURE: "correct the secret in the client's configuration",
+    DenialReason.STALE_SIGNATURE: "set the clock of the client, or raise `signatureMaxAge`",
     DenialReason.EXPIRED_SECRET: "give the client the user's new secret",
     DenialReason.DISABLED: "enable the user",
     DenialReason.THROTTLED: "wait, and correct the credentials of the client that keeps failing from this address",

@@ -20,6 +20,7 @@ class DenialReason(enum.StrEnum):
     NO_SIGNATURE = "no-signature"
     UNKNOWN_USER = "unknown-user"
     WRONG_SIGNATURE = "wrong-signature"
+    STALE_SIGNATURE = "stale-signature"
     EXPIRED_SECRET = "expired-secret"  # noqa: S105 - a keyword
     DISABLED = "disabled"
     THROTTLED = "throttled"

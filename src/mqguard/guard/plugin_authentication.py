@@ -83,6 +83,8 @@ class PluginAuthentication:
         snapshot: Snapshot,
         answers: PluginResults,
     ) -> Identity:
+        if request.malformed is not None:
+            raise AuthenticationFailed(request.malformed.reason, request.malformed.message)
         claimed, peer = request.access_key or "", request.peer
         now = self._monotonic_ms()
         state = self._throttle.state(peer)

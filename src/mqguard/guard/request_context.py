@@ -89,7 +89,7 @@ class RequestContext(Protocol):
 
     @property
     def malformed(self) -> AuthenticationFailed | None:
-        """The error of credentials that cannot be read, None if they can; they name no user then."""
+        """The error of credentials that cannot be read, or are too old; None if the signature counts."""
         ...  # pragma: no cover
 
     def signed_content(self) -> bytes:

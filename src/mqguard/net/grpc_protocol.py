@@ -6,7 +6,7 @@ from typing import Final
 
 from mqguard.net.link_protocol import ServedLink
 from mqguard.net.scheduler import Scheduler
-from mqguard.rpc.calls import EventKind, GrpcConnection, Methods
+from mqguard.rpc.calls import Event, EventKind, GrpcConnection, Methods
 from mqguard.rpc.errors import ErrorCode
 
 START: Final = b"PRI"
@@ -71,9 +71,10 @@ class GrpcProtocol:
             link.fail(connection.failure)
         return sum([event.kind is not EventKind.CANCELLED for event in events]) or 1
 
-    def end(self) -> None:
-        """Drop all calls: the connection is gone."""
+    def end(self) -> list[Event]:
+        """Drop all calls, because the connection is gone; return what this says about them."""
         self._connection.end(ErrorCode.NO_ERROR)
+        return self._connection.take(0, _clock())
 
     def leave(self) -> None:
         """Announce that the connection ends: open calls are still answered, new ones are refused."""

@@ -215,8 +215,8 @@ class ServerLink(asyncio.Protocol):
         self._grace.stop()
         self._release()
         self._out.clear()
-        if self._grpc is not None:
-            self._grpc.end()
+        if self._grpc is not None and (cancelled := self._grpc.end()):
+            self._owner.deliver_calls(self, cancelled)
         self._arrived = b""
         self._take = first_bytes.ignore
         self.account.links -= 1

@@ -23,6 +23,9 @@ MAX_STREAMS: Final = 64
 """Maximum Telemetry streams of one client. It has one for each address of its brokers."""
 
 
+MAX_REVIEWED: Final = 128
+"""Maximum clients whose rights are checked again in one call of `review`."""
+
 OnCommand = Callable[["GrpcClient", Command], None]
 """Receiver of the requests of brokers to a client."""
 
@@ -95,6 +98,8 @@ class GrpcClients:
         self._clients: dict[tuple[str, str], GrpcClient] = {}
         self._of_owner: Counter[str] = Counter()
         self._by_stream: dict[GrpcCall, GrpcClient] = {}
+        self._version = 0
+        self._unreviewed: list[GrpcClient] = []
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -155,6 +160,25 @@ class GrpcClients:
         for stream in client.streams:
             self._by_stream.pop(stream, None)
         self._backend.left(client)
+
+    def review(self, version: int) -> None:
+        """End the streams of clients that may not use them any more. A call does a bounded number of them.
+
+        Args:
+            version: Version of users and policies.
+        """
+        if version != self._version:
+            self._version = version
+            self._unreviewed = self.all()
+        for _ in range(min(MAX_REVIEWED, len(self._unreviewed))):
+            client = self._unreviewed.pop()
+            if client.closed or client.access.still_allowed():
+                continue
+            refusal = pb.Status(code=pb.UNAUTHORIZED, message="the rights of the client have changed")
+            for stream in list(client.streams):
+                stream.send(pb.TelemetryCommand(status=refusal).SerializeToString())
+                stream.end()
+            self.remove(client)
 
     def all(self) -> list[GrpcClient]:
         """Return all clients."""

@@ -1,5 +1,7 @@
 """The parts of the face for gRPC clients, put together."""
 
+from collections.abc import Callable
+
 from mqguard.dispatch.rpc_admission import RpcAdmission
 from mqguard.dispatch.suspended import Suspension
 from mqguard.model.process import Clock
@@ -25,6 +27,7 @@ class GrpcFace:
         backend: The brokers.
         settings: Limits.
         clock: Clock.
+        version: Returns the version of users and policies.
         suspension: Store of calls that wait for plugins, None without plugins.
 
     Attributes:
@@ -38,9 +41,11 @@ class GrpcFace:
         backend: Backend,
         settings: ProxySettings,
         clock: Clock,
+        version: Callable[[], int],
         suspension: Suspension | None = None,
     ) -> None:
         self._clock = clock
+        self._version = version
         self._expired_ms = 0
         self.clients = GrpcClients(backend, settings, clock, self._command)
         self._renewals = Renewals(backend, self.clients, settings, clock)
@@ -56,6 +61,7 @@ class GrpcFace:
     def tick(self) -> None:
         """Do the work that is due by the clock."""
         self._renewals.tick()
+        self.clients.review(self._version())
         now = self._clock.monotonic_ms()
         if now - self._expired_ms >= EXPIRY_INTERVAL_MS:
             self._expired_ms = now

@@ -13,7 +13,7 @@ from mqguard.auth.seal import SealingKey
 from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.dispatch.admission import RemotingAdmission
-from mqguard.dispatch.rpc_admission import RpcAdmission
+from mqguard.dispatch.rpc_admission import Freshness, RpcAdmission
 from mqguard.dispatch.suspended import SuspendedRequests
 from mqguard.guard.guard import Guard
 from mqguard.guard.plugin_adapters import InstalledPlugins
@@ -121,14 +121,16 @@ class AccessComponents:
         self, extensions: InstalledPlugins, config: Configuration, ports: GuardPorts, opened: contextlib.ExitStack
     ) -> None:
         guard_settings = settings.guard_settings(config)
+        max_age_s = config.get(access_options.SIGNATURE_MAX_AGE)
+        freshness = Freshness(max_age_s * 1000, ports.clock.now_ms) if max_age_s else None
         if not extensions:
             self.guard = Guard(guard_settings, ports)
             self.admission = RemotingAdmission(self.guard, guard_settings.cluster)
-            self.rpc_admission = RpcAdmission(self.guard)
+            self.rpc_admission = RpcAdmission(self.guard, freshness=freshness)
             return
         self.guard = plugin_guard = PluginGuard(guard_settings, ports, extensions)
         self.admission = RemotingAdmission(plugin_guard, guard_settings.cluster, plugin_guard.resume)
-        self.rpc_admission = RpcAdmission(plugin_guard, plugin_guard.resume)
+        self.rpc_admission = RpcAdmission(plugin_guard, plugin_guard.resume, freshness)
         self.threads = PluginThreads(extensions.limit_ms, config.get(access_options.PLUGIN_THREADS))
         opened.callback(self.threads.close)
         self.suspension = SuspendedRequests(self.threads, self.admission.resume)

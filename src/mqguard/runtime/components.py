@@ -270,10 +270,7 @@ class _BrokerParts:
             if access.member is None
             else ValidityCheck(self.server.application, access.member, self.engine.group_commit.refuse)
         )
-        backend = EmbeddedBackend(
-            config.get(server_options.BROKER_NAME), engine, self.server.application, engine.group_commit.defer
-        )
-        self._grpc = GrpcFace(access.rpc_admission, backend, ProxySettings(), clock, access.suspension)
+        self._grpc = _grpc_face(config, access, engine, self.server, clock)
 
     @property
     def application(self) -> Application:
@@ -380,3 +377,18 @@ def _queues_in(routes: RouteTable) -> Queues:
         return {broker: layout.read_queues for broker, layout in offers.items() if layout.perm & PERM_READ}
 
     return queues
+
+
+def _grpc_face(
+    config: Configuration, access: AccessComponents, engine: Engine, server: BrokerServer, clock: Clock
+) -> GrpcFace:
+    """Return the face for gRPC clients of a broker."""
+    name = config.get(server_options.BROKER_NAME)
+    return GrpcFace(
+        access.rpc_admission,
+        EmbeddedBackend(name, engine, server.application, engine.group_commit.defer),
+        ProxySettings(),
+        clock,
+        lambda: access.manager.snapshot.version,
+        access.suspension,
+    )

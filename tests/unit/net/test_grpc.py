@@ -6,11 +6,14 @@ import ssl
 import threading
 
 import grpc
+import h2.connection
 import pytest
 
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.rpc.calls import EventKind, GrpcStatus, Methods
 from mqguard.rpc.frames import PREFACE
+from tests.fixtures.grpc_client import prefixed, request_fields
+from tests.fixtures.waiting import eventually
 from tests.unit.net.serving import Echo, serving
 
 UNARY, STREAM, FAIL = "/test.Service/Unary", "/test.Service/Stream", "/test.Service/Fail"
@@ -74,6 +77,17 @@ def test_a_call_is_answered(port, size):
     with port.channel() as channel:
         assert channel.unary_unary(UNARY)(b"x" * size, timeout=20) == b"x" * size
     assert port.echo.addresses == {"127.0.0.1"}
+
+
+def test_a_lost_connection_cancels_its_calls(port):
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    client.send_headers(1, request_fields(STREAM))
+    client.send_data(1, prefixed(b"x"))
+    with socket.create_connection(("127.0.0.1", port.port)) as connection:
+        connection.sendall(client.data_to_send())
+        assert eventually(lambda: len(port.echo.open) == 1)
+    assert eventually(lambda: not port.echo.open)
 
 
 def test_a_stream_is_answered_message_by_message(port):
