@@ -15,6 +15,7 @@ import hmac
 import json
 import struct
 import time
+from typing import Any
 
 import uvloop
 
@@ -39,6 +40,7 @@ class Load:
         seconds: Seconds of the measurement.
         pace: Requests per second of all connections together, sent whether answers have come or not. With 0, each
             answer triggers the next request.
+        client: Class of the connections, which sends the requests and counts the answers.
     """
 
     port: int
@@ -51,6 +53,7 @@ class Load:
     warm: float = 2.0
     seconds: float = 8.0
     pace: float = 0.0
+    client: type[Client] | None = None
 
 
 @dataclasses.dataclass
@@ -124,17 +127,31 @@ class Client(asyncio.Protocol):
                 break
             header = json.loads(buffer[at + 8 : at + 8 + int.from_bytes(buffer[at + 5 : at + 8], "big")])
             at += 4 + length
-            started = self.sent.pop(header["opaque"] - FIRST, None)
-            if started is not None and self.state["counting"]:
-                self.outcome.codes[header["code"]] += 1
-                self.outcome.latencies.append(time.perf_counter() - started)
+            if self.state["counting"]:
                 self.outcome.bytes_in += length
-                self.served += 1
-            if not (self.state["stopping"] or self.load.pace):
-                out.append(self.request(time.perf_counter()))
+            out += self.answered(header)
         self.buffer = buffer[at:]
         if out:
             self.transport.write(b"".join(out))
+
+    def answered(self, header: dict[str, Any]) -> list[bytes]:
+        """Count an answer, and return the frames that follow it."""
+        started = self.sent.pop(header["opaque"] - FIRST, None)
+        if started is not None:
+            self.count_answer(header["code"], started)
+        return self.next_request()
+
+    def count_answer(self, code: int, started: float | None) -> None:
+        """Count an answer, and its latency if it ends what began at a time of the clock."""
+        if self.state["counting"]:
+            self.outcome.codes[code] += 1
+            self.served += 1
+            if started is not None:
+                self.outcome.latencies.append(time.perf_counter() - started)
+
+    def next_request(self) -> list[bytes]:
+        """Return the request that follows an answer, unless the load ends or has a pace."""
+        return [] if self.state["stopping"] or self.load.pace else [self.request(time.perf_counter())]
 
 
 async def drive(load: Load) -> Outcome:
@@ -144,8 +161,9 @@ async def drive(load: Load) -> Outcome:
     state = {"counting": False, "stopping": False}
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
+    kind = load.client or Client
     for _ in range(load.connections):
-        _, client = await loop.create_connection(lambda: Client(load, frames, outcome, state), "127.0.0.1", load.port)
+        _, client = await loop.create_connection(lambda: kind(load, frames, outcome, state), "127.0.0.1", load.port)
         clients.append(client)
     async with asyncio.TaskGroup() as tasks:
         pacing = tasks.create_task(pace(clients, load.pace)) if load.pace else None
@@ -200,7 +218,7 @@ def run_together(loads: list[Load]) -> Outcome:
 def sends(topic: str, size: int = 1024, queues: int = 4) -> list[Request]:
     """Return SEND_MESSAGE_V2 requests like those of Java's producer, one for each queue."""
     body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
-    common = {"a": "bench_pg", "b": topic, "c": "TBW102", "d": "4", "f": "0", "g": "1700000000000", "h": "0"}
+    common = {"a": "bench_pg", "b": topic, "c": "TBW102", "d": str(queues), "f": "0", "g": "1700000000000", "h": "0"}
     rest = {"j": "0", "k": "false", "l": "0", "m": "false", "n": "broker-a"}
     return [
         ({**common, "e": str(q), "i": f"UNIQ_KEY\x01AC110001{q:08d}\x02WAIT\x01true\x02", **rest}, body)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Measure mqguard and Apache RocketMQ 5.5.0 alternately, in one run on one machine, for `bench/README.md`.
 
-Usage: `python bench/run.py sends pulls half brokers connections acl startup`, or any of them, with `--rounds N`,
-`--seconds S`, `--warm W`.
+Usage: `python bench/run.py sends pulls transactions pop half brokers connections acl startup`, or any of them, with
+`--rounds N`, `--seconds S`, `--warm W`.
 
 All servers run during the whole measurement. A Java virtual machine is slow until it has compiled its hot code. So
 the peer gets `--warm` seconds of load first, and its rate is printed every five seconds. Then the servers alternate.
 Each figure is a ratio of medians over rounds, so a slow minute of the machine affects all servers. Each rate is
-printed with the processor time of the server and of the load generator for one request.
+printed with the processor time of the server and of the load generator for one request. A transaction is a half message
+and its commit, a pop is counted by the messages that are acknowledged.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import flows
 import load
 import psutil
 import servers
 
 CURVE_SECONDS = 5.0
+IDLE_SECONDS = 10.0
+POP_QUEUES = 8
+"""Queues of the popped topic. Apache's broker lets one pop at a time read a queue."""
 STORED_BYTES = 400 * 1024 * 1024
 """Size of all messages that are pulled: several times the newest ones that either server keeps in memory."""
 
@@ -99,6 +104,8 @@ def measure(side: Side, work: load.Load, into: Measured) -> load.Outcome:
         outcome = load.run(work)
     used, generated = cpu(side.pid) - before, own_cpu() - own
     assert outcome.rate > 0, f"{side.name} answered {dict(outcome.codes)}"
+    if work.client is not None and len(outcome.codes) > 1:
+        print(f"{side.name} answered with the codes {dict(outcome.codes)}")
     total = outcome.rate * (work.seconds + work.warm)
     into.rates.append(outcome.rate)
     into.server_us.append(1e6 * used / total)
@@ -123,17 +130,64 @@ def pulling(side: Side, seconds: float, ends: list[int], warm: float = 1.0) -> l
     return work
 
 
-def store_messages(side: Side) -> list[int]:
+def transacting(side: Side, seconds: float, warm: float = 1.0) -> load.Load:
+    """Return a load of half messages of 1 KB and their commits over 16 connections, 8 transactions on each."""
+    requests, client = flows.half_messages("bench_transactions"), flows.TransactionClient
+    work = load.Load(side.port, requests, 310, servers.ACCESS_KEY, servers.SECRET_KEY, seconds=seconds, client=client)
+    work.warm = warm
+    return work
+
+
+def popping(side: Side, seconds: float, group: str, warm: float = 1.0) -> load.Load:
+    """Return a load of pops of 32 messages and of their acknowledgements over 16 connections, one pop on each.
+
+    A group begins with the first message, so a new group for each measurement always finds messages.
+    """
+    requests, client = flows.pops("bench_pop", group), flows.PopClient
+    work = load.Load(side.port, requests, flows.POP, servers.ACCESS_KEY, servers.SECRET_KEY, depth=1, client=client)
+    work.seconds, work.warm = seconds, warm
+    return work
+
+
+def transactions(ours: Side, theirs: Side, rounds: int, seconds: float, warm: float) -> None:
+    """Measure half messages with their commits, and the processor time of the idle servers afterwards."""
+    found = {ours: Measured(), theirs: Measured()}
+    for side in found:  # the peer has warmed up only with sends
+        load.run(transacting(side, warm if side is theirs else CURVE_SECONDS))
+    for _ in range(rounds):
+        for side, into in found.items():
+            measure(side, transacting(side, seconds), into)
+    say("transactions", found[ours], found[theirs])
+    before = {side: cpu(side.pid) for side in found}
+    time.sleep(IDLE_SECONDS)
+    shares = " and ".join(f"{side.name} {(cpu(side.pid) - used) / IDLE_SECONDS:.3f}" for side, used in before.items())
+    print(f"transactions: after them, without load, {shares} of a processor", flush=True)
+
+
+def pops(ours: Side, theirs: Side, rounds: int, seconds: float, warm: float) -> None:
+    """Measure pops with the acknowledgements of their messages."""
+    found = {ours: Measured(), theirs: Measured()}
+    for side in found:
+        store_messages(side, load.sends("bench_pop", queues=POP_QUEUES))
+        load.run(popping(side, warm if side is theirs else CURVE_SECONDS, "bench_pop_warm"))
+    for number in range(rounds):
+        for side, into in found.items():
+            measure(side, popping(side, seconds, f"bench_pop_{number}"), into)
+    say("pop", found[ours], found[theirs])
+
+
+def store_messages(side: Side, requests: list[load.Request] | None = None) -> list[int]:
     """Store `STORED_BYTES` of messages, and return the number that each queue has at least."""
+    requests = requests or load.sends("bench_pull")
     counts = []
     for port in (side.port, *side.others):
         stored = 0.0
         while stored * 1024 < STORED_BYTES / (1 + len(side.others)):
-            work = load.Load(port, load.sends("bench_pull"), 310, servers.ACCESS_KEY, servers.SECRET_KEY, warm=0)
+            work = load.Load(port, requests, 310, servers.ACCESS_KEY, servers.SECRET_KEY, warm=0)
             work.seconds = CURVE_SECONDS
             stored += load.run(work).rate * CURVE_SECONDS
         counts.append(stored)
-    queues = 4
+    queues = len(requests)
     return [int(min(counts) * 0.9 / queues)] * queues
 
 
@@ -212,6 +266,9 @@ def say(what: str, ours: Measured, theirs: Measured) -> None:
     )
 
 
+FLOWS = {"transactions": transactions, "pop": pops}
+
+
 def compare(what: list[str], rounds: int, seconds: float, warm: float) -> None:
     """Load mqguard and the peer alternately."""
     with contextlib.ExitStack() as stack:
@@ -224,6 +281,9 @@ def compare(what: list[str], rounds: int, seconds: float, warm: float) -> None:
         for name in what:
             if name == "half":
                 half_rate(ours, theirs, rounds, seconds)
+                continue
+            if name in FLOWS:
+                FLOWS[name](ours, theirs, rounds, seconds, warm)
                 continue
             found = {ours: Measured(), theirs: Measured()}
             ends = {side: store_messages(side) if name == "pulls" else [] for side in found}
@@ -297,13 +357,15 @@ def main() -> None:
     """Measure the figures that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "what", nargs="+", choices=["sends", "pulls", "half", "brokers", "connections", "acl", "startup"]
+        "what",
+        nargs="+",
+        choices=["sends", "pulls", "transactions", "pop", "half", "brokers", "connections", "acl", "startup"],
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--warm", type=float, default=30, help="seconds of load that the peer has first")
     options = parser.parse_args()
-    if compared := [name for name in options.what if name in ("sends", "pulls", "half")]:
+    if compared := [name for name in options.what if name in ("sends", "pulls", "half", *FLOWS)]:
         compare(compared, options.rounds, options.seconds, options.warm)
     if "brokers" in options.what:
         several_brokers(options.rounds, options.seconds, options.warm)
