@@ -18,9 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mqguard.engine.errors import FilterInvalid
-from mqguard.engine.sql92.compiler import compile_selector
 from mqguard.engine.sql92.values import EvaluationFailed
-from tests.fixtures.sql92 import expressions, messages
+from tests.fixtures.sql92 import compiled, expressions, messages
 from tests.interop.toolchain import java_filter_module
 
 pytestmark = pytest.mark.xdist_group("java-filter-module")
@@ -76,13 +75,13 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilterModule]:
 def ours(expression: str, maps: list[dict[str, str]]) -> tuple[str, str]:
     """Return the answer of mqguard in the same form."""
     try:
-        selector = compile_selector(expression, str)
+        evaluate = compiled(expression)
     except FilterInvalid as error:
         return "rejected", str(error)
     letters = []
     for properties in maps:
         try:
-            result = selector.evaluate(properties.get)
+            result = evaluate(properties)
         except EvaluationFailed:
             letters.append("E")
         else:

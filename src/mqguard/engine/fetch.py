@@ -22,7 +22,7 @@ _SCAN_RECORDS = 800
 _SCAN_BYTES = 4 * 1024 * 1024
 """Maximum bytes of these records; one more record is always read."""
 _SCAN_WORK = 16_384
-"""Maximum work of such a fetch, in units of about 0.25 us."""
+"""Maximum work of such a fetch, in units of about 0.25 us: it grows with the terms of the filter and with the bytes."""
 _MAX_SCAN_STEP = 256
 
 
@@ -235,15 +235,17 @@ class Fetcher:
         size = 0
         end = min(queue.max_offset, offset + _SCAN_RECORDS)
         step, left, work = limit, _SCAN_BYTES, _SCAN_WORK
+        terms, matches = (wanted.weight if wanted.codes is None else 1), wanted.matches
         while offset < end and left > 0:
             for data in self._store.read(queue, offset, min(step, end - offset), left):
                 if work <= 0:
                     return records, offset
                 if data is not None:
-                    left -= len(data)
-                    work -= _work_of(wanted, len(data))
-                    if wanted.matches(data):
-                        size += len(data)
+                    length = len(data)
+                    left -= length
+                    work -= 6 + terms * (1 + (min(length, MAX_BYTES) >> 11)) + (length >> 9)
+                    if matches(data):
+                        size += length
                         if records and size > room:
                             return records, offset
                         records.append(data)
@@ -252,12 +254,6 @@ class Fetcher:
                 offset += 1
             step = min(2 * step, _MAX_SCAN_STEP)
         return records, offset
-
-
-def _work_of(wanted: MessageFilter, size: int) -> int:
-    """Return the work to read a record of that size and to evaluate a filter of messages for it."""
-    terms = wanted.weight if wanted.codes is None else 1
-    return 6 + terms * (1 + (min(size, MAX_BYTES) >> 11)) + (size >> 9)
 
 
 def _locate(offset: int, low: int, high: int) -> tuple[FetchStatus, int]:

@@ -7,11 +7,13 @@ tags may have the same code, and other languages need the properties.
 
 import collections
 import functools
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from mqguard.engine.errors import FilterInvalid, FilterUnsupported
-from mqguard.engine.sql92.compiler import compile_selector
+from mqguard.engine.sql92.compiler import Reading, compile_condition
+from mqguard.engine.sql92.parser import parse
+from mqguard.engine.sql92.values import EvaluationFailed
 from mqguard.model import record
 from mqguard.model.properties import TAGS, tags_code_of, tags_of
 
@@ -88,54 +90,65 @@ class SqlFilter:
         expression: The expression.
 
     Attributes:
-        weight: See `Selector`.
+        weight: See `Parsed`.
 
     Raises:
-        FilterInvalid: See `compile_selector`.
+        FilterInvalid: See `parse`.
     """
 
-    __slots__ = ("_is_indexed", "_selector", "weight")
+    __slots__ = ("_evaluate", "_is_indexed", "weight")
 
     codes: frozenset[int] | None = None
 
     def __init__(self, expression: str) -> None:
-        self._selector = compile_selector(expression, _search_key)
-        self._is_indexed = self._selector.reads > _MAX_SEARCHED
-        self.weight = self._selector.weight
+        parsed = parse(expression)
+        self.weight = parsed.weight
+        self._is_indexed = parsed.reads > _MAX_SEARCHED
+        reading: Callable[[str], Reading[Any]] = _indexed if self._is_indexed else _searching
+        self._evaluate = compile_condition(parsed.condition, reading)
 
     def matches(self, data: bytes) -> bool:
         """Return True if the properties of the message satisfy the expression."""
         text = b"\x02" + data[record.properties_at(data) :]
-        lookup = _index(text).get if self._is_indexed else functools.partial(_search, text)
-        return self._selector.matches(lookup)
+        try:
+            return self._evaluate(_index(text) if self._is_indexed else text) is True
+        except EvaluationFailed:
+            return False
 
 
 _MAX_SEARCHED = 8
 """Maximum reads of properties that are searched one by one. For more, all properties are split once."""
 
 
-def _search_key(name: str) -> bytes:
-    return f"\x02{name}\x01".encode()
+def _searching(name: str) -> Reading[bytes]:
+    """Return a search in a text of properties, as Java's broker reads it: the last value, None if it is empty."""
+    key = f"\x02{name}\x01".encode()
+    size = len(key)
+
+    def read(text: bytes) -> bytes | None:
+        at = text.rfind(key)
+        if at < 0:
+            return None
+        at += size
+        end = text.find(b"\x02", at)
+        return (text[at:end] if end >= 0 else text[at:]) or None
+
+    return read
 
 
-def _search(text: bytes, key: bytes) -> str | None:
-    """Return the value of a property as Java's broker reads it: the last one, None if it is empty."""
-    at = text.rfind(key)
-    if at < 0:
-        return None
-    at += len(key)
-    end = text.find(b"\x02", at)
-    value = text[at : end if end >= 0 else None]
-    return value.decode(errors="replace") if value else None
+def _indexed(name: str) -> Reading[dict[bytes, bytes]]:
+    """Return a look-up in an index of properties; see `_searching`."""
+    key = name.encode()
+    return lambda found: found.get(key) or None
 
 
-def _index(text: bytes) -> dict[bytes, str | None]:
-    """Return all values by their keys; see `_search`."""
-    found: dict[bytes, str | None] = {}
+def _index(text: bytes) -> dict[bytes, bytes]:
+    """Return all values by their names."""
+    found: dict[bytes, bytes] = {}
     for pair in text.split(b"\x02"):
         name, end, value = pair.partition(b"\x01")
         if end:
-            found[b"\x02%b\x01" % name] = value.decode(errors="replace") if value else None
+            found[name] = value
     return found
 
 

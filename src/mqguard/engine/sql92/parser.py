@@ -50,13 +50,13 @@ class Parsed(NamedTuple):
 
     Attributes:
         condition: The whole expression.
-        terms: Its number of terms.
-        values: Number of values of all its IN lists.
+        reads: Number of places that read a property.
+        weight: Number of its terms, with one more for each value of an IN list and for 32 characters.
     """
 
     condition: Node
-    terms: int
-    values: int
+    reads: int
+    weight: int
 
 
 def parse(text: str) -> Parsed:
@@ -66,13 +66,15 @@ def parse(text: str) -> Parsed:
         FilterInvalid: It is malformed, too large, or compares what cannot be compared. The error names the position.
     """
     parser = _Parser(tokens_of(text))
-    return Parsed(parser.whole(), parser.terms, parser.values)
+    condition = parser.whole()
+    return Parsed(condition, parser.reads, 1 + parser.terms + parser.values + (len(text) >> 5))
 
 
 class _Parser:
     """Recursive descent over the tokens; each method parses one rule of the grammar."""
 
     def __init__(self, tokens: Iterator[Token]) -> None:
+        self.reads = 0
         self.terms = 0
         self.values = 0
         # Tokens are read one by one, so that the rest of an expression that is too large takes no time.
@@ -168,6 +170,7 @@ class _Parser:
         token = self._take()
         match token.kind:
             case TokenKind.NAME:
+                self.reads += 1
                 return PropertyValue(1, token.text)
             case TokenKind.STRING:
                 return Constant(1, token.text)

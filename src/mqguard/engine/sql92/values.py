@@ -16,7 +16,7 @@ _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 MAX_NUMBER_CHARS = 1_024
 """Maximum characters of a text that is a number, because reading a longer one takes long."""
-_SHORT_DIGITS = 9
+SHORT_DIGITS = 9
 """Digits of a number that fits into 32 bits in any case."""
 _MAX_BMP = "\uffff"
 
@@ -36,7 +36,7 @@ def to_long(text: str) -> int:
 
 
 def _number(text: str, low: int, high: int) -> int:
-    if len(text) <= _SHORT_DIGITS and text.isascii() and text.isdigit():
+    if len(text) <= SHORT_DIGITS and text.isascii() and text.isdigit():
         return int(text)  # the usual case, in half of the time
     digits = text[1:] if text[:1] in {"+", "-"} else text
     # Java reads the text by UTF-16 units, so that a digit outside the basic plane is not a digit.

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.engine.errors import FilterInvalid
-from mqguard.engine.sql92.compiler import compile_selector
-from mqguard.engine.sql92.parser import MAX_DEPTH, MAX_TERMS, MAX_VALUES
+from mqguard.engine.sql92.compiler import compile_condition
+from mqguard.engine.sql92.parser import MAX_DEPTH, MAX_TERMS, MAX_VALUES, parse
 from mqguard.engine.sql92.values import MAX_NUMBER_CHARS, EvaluationFailed
-from tests.fixtures.sql92 import expressions, messages
+from tests.fixtures.sql92 import NAMES, VALUES, compiled, expressions, messages, quoted
 
 ERROR = "error"
 
@@ -18,7 +18,7 @@ ERROR = "error"
 def result(expression, **properties):
     """Return True, False, None, or `ERROR`."""
     try:
-        return compile_selector(expression, str).evaluate(properties.get)
+        return compiled(expression)(properties)
     except EvaluationFailed:
         return ERROR
 
@@ -277,7 +277,7 @@ def test_expressions_are_read_as_apaches(expression):
 )
 def test_an_invalid_expression_is_refused_with_its_place(expression, message):
     with pytest.raises(FilterInvalid) as caught:
-        compile_selector(expression, str)
+        parse(expression)
     assert message in str(caught.value)
     assert len(str(caught.value)) < 200
     assert str(caught.value).isprintable()
@@ -298,7 +298,7 @@ def test_nested_parts_are_bounded(form):
     assert result(form(MAX_DEPTH), a="5") in {True, False, None, ERROR}
     for depth in (MAX_DEPTH + 3, 10_000):
         with pytest.raises(FilterInvalid, match=r"nested|comparisons"):
-            compile_selector(form(depth), str)
+            parse(form(depth))
 
 
 @pytest.mark.parametrize("part", ["(a = 5)", "((a) = (5))", "NOT a", "a = -5", "NOT (-a IS NULL)"])
@@ -311,16 +311,16 @@ def test_the_last_allowed_parenthesis_is_allowed(before):
     def text(depth):
         return before + "(" * depth + "a = 5" + ")" * depth
 
-    compile_selector(text(MAX_DEPTH), str)
+    parse(text(MAX_DEPTH))
     with pytest.raises(FilterInvalid, match=f"more than {MAX_DEPTH} parts are nested"):
-        compile_selector(text(MAX_DEPTH + 1), str)
+        parse(text(MAX_DEPTH + 1))
 
 
 def test_the_last_allowed_term_is_allowed():
     text = " OR ".join(["a = 5"] * (MAX_TERMS // 2))
-    compile_selector(f"NOT ({text})", str)
+    parse(f"NOT ({text})")
     with pytest.raises(FilterInvalid):
-        compile_selector(f"NOT NOT ({text})", str)
+        parse(f"NOT NOT ({text})")
 
 
 def test_signs_without_effect_are_not_nested():
@@ -331,9 +331,9 @@ def test_signs_without_effect_are_not_nested():
 @pytest.mark.parametrize("word", [" OR ", " AND "])
 def test_terms_are_bounded(term, word):
     allowed = (MAX_TERMS + 1) // 2
-    compile_selector(word.join([term] * allowed), str)
+    parse(word.join([term] * allowed))
     with pytest.raises(FilterInvalid, match=f"more than {MAX_TERMS} comparisons and operators"):
-        compile_selector(word.join([term] * (allowed + 1)), str)
+        parse(word.join([term] * (allowed + 1)))
 
 
 def test_the_values_of_in_are_bounded():
@@ -344,7 +344,7 @@ def test_the_values_of_in_are_bounded():
     assert result(f"{text(MAX_VALUES - 1)} OR {text(1)}", a="x") is True
     for refused in (text(MAX_VALUES + 1), f"{text(MAX_VALUES)} OR {text(2)}", f"{text(2)} OR {text(MAX_VALUES)}"):
         with pytest.raises(FilterInvalid, match=f"more than {MAX_VALUES} values"):
-            compile_selector(refused, str)
+            parse(refused)
 
 
 def test_long_texts_are_not_numbers():
@@ -358,7 +358,7 @@ def test_long_texts_are_not_numbers():
 
 def test_the_weight_grows_with_terms_values_and_length():
     def weight(text):
-        return compile_selector(text, str).weight
+        return parse(text).weight
 
     assert weight("a = 5") == weight("a > 5") == weight("a IS NULL") == weight("NOT a") == 2
     assert weight("a = -5") == weight("a <> 5") == weight("a IS NOT NULL") == 3
@@ -367,47 +367,95 @@ def test_the_weight_grows_with_terms_values_and_length():
     assert weight("a = '" + "x" * 320 + "'") == 12
 
 
-def test_properties_are_read_by_their_keys_and_only_if_needed():
-    selector = compile_selector("a = 'x' OR b = 'y' OR b IS NULL OR c CONTAINS 'z'", str.upper)
-    assert selector.reads == 4
+def test_properties_are_read_only_if_needed():
+    parsed = parse("a = 'x' OR b = 'y' OR b IS NULL OR c CONTAINS 'z'")
+    assert parsed.reads == 4
     read = []
 
-    def lookup(key):
-        read.append(key)
-        return "x"
+    def reading(name):
+        return lambda message: read.append(name) or message
 
-    assert selector.matches(lookup)
-    assert read == ["A"]
-
-
-def test_a_failed_evaluation_does_not_match():
-    selector = compile_selector("NOT (a > 5)", str)
-    assert not selector.matches({"a": "x"}.get)
-    assert not selector.matches({}.get)
-    assert selector.matches({"a": "5"}.get)
+    assert compile_condition(parsed.condition, reading)(b"x") is True
+    assert read == ["a"]
 
 
-def compiled(text):
+@pytest.mark.parametrize(
+    ("expression", "reads"),
+    [
+        ("a > 5 AND a < 9", 1),
+        ("a BETWEEN 5 AND 9 AND 7 <> a", 2),
+        ("a >= 5 AND b > 1 AND a < 9", 3),
+        ("a > 5 AND a < 9999999999", 2),
+        ("a > 5 AND a < 9.0", 2),
+        ("a = 6 AND a > 5 AND 9 > a AND a <> 7", 2),
+        ("a > 5 OR a < 9", 1),
+    ],
+)
+def test_adjacent_comparisons_with_integers_read_a_property_once(expression, reads):
+    read = []
+
+    def reading(name):
+        return lambda _: read.append(name) or b"6"
+
+    assert compile_condition(parse(expression).condition, reading)(None) is True
+    assert len(read) == reads
+
+
+RAW = st.one_of(
+    st.sampled_from([text.encode() for text in VALUES]),
+    st.binary(min_size=1, max_size=4),
+    st.lists(st.sampled_from([b"\xc3", b"\xa9", b"\xe2\x82", b"\xf0\x9f\x98\x80", b"x", b"5", b"\xef\xbf\xbd", b"\xff"]),
+             min_size=1, max_size=4).map(b"".join),
+)  # fmt: skip
+
+
+@given(
+    expressions()
+    | st.tuples(
+        st.sampled_from(["a = {}", "a <> {}", "a IN ({}, 'x')", "a NOT IN ({})", "a CONTAINS {}", "a ENDSWITH {}"]),
+        st.text("\ufffdé€x5", min_size=1, max_size=2).map(quoted),
+    ).map(lambda parts: parts[0].format(parts[1])),
+    st.dictionaries(st.sampled_from(NAMES), RAW),
+)
+def test_an_answer_depends_on_the_decoded_texts_only(expression, properties):
+    """Comparisons of bytes answer like comparisons of the texts in which invalid bytes are replaced."""
+    try:
+        condition = compile_condition(parse(expression).condition, lambda name: lambda message: message.get(name))
+    except FilterInvalid:
+        return
+
+    def answer(message):
+        try:
+            return condition(message)
+        except EvaluationFailed:
+            return ERROR
+
+    texts = {name: value.decode(errors="replace").encode() for name, value in properties.items()}
+    assert answer(properties) == answer(texts)
+
+
+def compiled_or_refused(text):
     """Return a compiled expression, or the message of its refusal."""
     try:
-        return compile_selector(text, str)
+        return compiled(text)
     except FilterInvalid as error:
         return str(error)
 
 
 @given(expressions(), st.integers(0, 99))
 def test_any_expression_is_evaluated_or_refused(expression, seed):
-    selector = compiled(expression)
+    made = compiled_or_refused(expression)
+    if isinstance(made, str):
+        assert made.isprintable()
+        return
     for properties in messages(seed, 3):
-        assert (
-            selector.isprintable() if isinstance(selector, str) else selector.matches(properties.get) in {True, False}
-        )
+        assert result(expression, **properties) in {True, False, None, ERROR}
 
 
 @given(st.text(max_size=30) | st.text("'\"-/*\n ()0aA.", max_size=30))
 def test_any_text_is_compiled_or_refused(text):
-    selector = compiled(text)
-    assert not isinstance(selector, str) or selector.isprintable()
+    made = compiled_or_refused(text)
+    assert not isinstance(made, str) or made.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -424,7 +472,7 @@ def test_time_grows_with_the_length_only(unit):
         for _ in range(3):
             started = time.process_time()
             with pytest.raises(FilterInvalid):
-                compile_selector(text, str)
+                parse(text)
             best = min(best, time.process_time() - started)
         return best
 
