@@ -61,15 +61,32 @@ def test_a_push_consumer_gets_what_its_expression_selects(java: DrivenClient, ad
     java.do("stop", handle="c")
 
 
-def test_messages_come_again_whatever_the_expression(java: DrivenClient, admin: Wire, name: Name) -> None:
-    topic, group = name("topic"), name("group")
-    create_topic(admin, topic, queues=2)
-    java.do("send", topic=topic, count=3, body="red", property__n="{}")
-
-    java.do("consume", handle="c", topic=topic, group=group, expression="n = 2", language="SQL92", failures=1)
-    received = java.do("received", handle="c", count=2, timeout=30_000)["messages"]
-    java.do("stop", handle="c")
+def comes_again(client: DrivenClient, topic: str, group: str) -> None:
+    """Let a consumer with an expression fail once, and check that it gets the message again."""
+    client.do("send", topic=topic, count=3, body="red", property__n="{}")
+    client.do("consume", handle="c", topic=topic, group=group, expression="n = 2", language="SQL92", failures=1)
+    received = client.do("received", handle="c", count=2, timeout=30_000)["messages"]
+    client.do("stop", handle="c")
     assert [(message["body"], message["reconsumed"]) for message in received] == [("red-2", 0), ("red-2", 1)]
+
+
+def test_messages_come_again_whatever_the_expression(java: DrivenClient, admin: Wire, name: Name) -> None:
+    topic = name("topic")
+    create_topic(admin, topic, queues=2)
+    comes_again(java, topic, name("group"))
+
+
+def test_messages_come_again_if_retry_topics_are_filtered(
+    drivers: Drivers, tmp_path_factory: pytest.TempPathFactory, name: Name
+) -> None:
+    """Official clients subscribe to their retry topics without an expression, so `filterSupportRetry` filters nothing."""
+    settings = {"enablePropertyFilter": "true", "filterSupportRetry": "true"}
+    with Server(tmp_path_factory.mktemp("retries"), settings=settings) as started:
+        client = DrivenClient(drivers.get("5.5.0"), started)
+        topic = name("topic")
+        client.do("createTopic", topic=topic)
+        comes_again(client, topic, name("group"))
+        drivers.close_clients()
 
 
 def test_a_pull_and_a_lite_consumer_send_their_expressions(java: DrivenClient, admin: Wire, name: Name) -> None:
@@ -130,10 +147,11 @@ def test_a_consumer_finds_its_position_after_a_crash(
     assert {message["body"] for message in received} == {"before-5", "after-5"}
 
 
+@pytest.mark.parametrize("settings", [{}, {"enablePropertyFilter": "false", "filterSupportRetry": "true"}])
 def test_expressions_are_refused_by_default(
-    drivers: Drivers, tmp_path_factory: pytest.TempPathFactory, name: Name
+    drivers: Drivers, tmp_path_factory: pytest.TempPathFactory, name: Name, settings: dict[str, str]
 ) -> None:
-    with Server(tmp_path_factory.mktemp("default")) as started:
+    with Server(tmp_path_factory.mktemp("default"), settings=settings) as started:
         for client in (DrivenClient(drivers.get("5.5.0"), started), DrivenClient(drivers.get("4.9.8"), started)):
             topic = name("topic")
             client.do("createTopic", topic=topic)

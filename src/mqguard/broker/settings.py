@@ -40,6 +40,8 @@ class BrokerSettings:
         long_polling: True if a pull waits when there is no message (`longPollingEnable`).
         waiting_pulls: Maximum number of pulls that wait at a time. One connection gets at most an eighth of the places.
             If all are used, a pull of the user with the largest number of them ends early.
+        filter_support_retry: True if an expression for a retry topic is replaced by those of the original topics
+            (`filterSupportRetry`).
         request_mode: Mode of groups for which none was set, `PULL` or `POP` (`defaultMessageRequestMode`).
         pop_share_queues: Number of further members whose queues a member of a group in mode `POP` pops too; negative
             for all queues (`defaultPopShareQueueNum`).
@@ -55,6 +57,7 @@ class BrokerSettings:
     address: str = "127.0.0.1:10911"
     long_polling: bool = True
     waiting_pulls: int = 100_000
+    filter_support_retry: bool = False
     request_mode: str = "PULL"
     pop_share_queues: int = -1
     secret_exposure: SecretExposure = SecretExposure.SEALED

@@ -128,6 +128,13 @@ PROPERTY_FILTER = Option(
     help="True if consumers may filter messages by their properties, with SQL92 expressions.",
     section="engine",
 )
+FILTER_SUPPORT_RETRY = Option(
+    "filterSupportRetry",
+    option.BOOLEAN,
+    default=False,
+    help="True if a consumer's SQL92 expression for its retry topic is replaced by those of the original topics.",
+    section="engine",
+)
 MAX_TOPICS = Option(
     "maxTopics",
     option.integer(1, 1_000_000),
@@ -447,12 +454,7 @@ AUDIT_WHEN_FULL = Option(
     ours=True,
 )
 AUDIT_MAX_FILE = Option(
-    "auditMaxFileSize",
-    option.SIZE,
-    128 << 20,
-    "Maximum size of an audit file; then a new one begins.",
-    "audit",
-    ours=True,
+    "auditMaxFileSize", option.SIZE, 128 << 20, "Size of an audit file at which a new one begins.", "audit", ours=True
 )
 AUDIT_FILES = Option(
     "auditMaxFiles",

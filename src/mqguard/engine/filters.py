@@ -15,7 +15,7 @@ from mqguard.engine.sql92.compiler import Reading, compile_condition
 from mqguard.engine.sql92.parser import parse
 from mqguard.engine.sql92.values import EvaluationFailed
 from mqguard.model import record
-from mqguard.model.properties import TAGS, tags_code_of, tags_of
+from mqguard.model.properties import RETRY_TOPIC, TAGS, tags_code_of, tags_of, value_of
 
 TAG = "TAG"
 SQL92 = "SQL92"
@@ -150,6 +150,33 @@ def _index(text: bytes) -> dict[bytes, bytes]:
         if end:
             found[name] = value
     return found
+
+
+class RetryFilter:
+    """Filter of a retry topic: each message must match the filter of the topic from which it comes.
+
+    Source: Apache RocketMQ 5.5.0, `ExpressionForRetryMessageFilter`.
+
+    Args:
+        by_topic: Filters by topic. Messages of other topics match.
+
+    Attributes:
+        weight: The largest weight of the filters, and one more.
+    """
+
+    __slots__ = ("_by_topic", "weight")
+
+    codes: frozenset[int] | None = None
+
+    def __init__(self, by_topic: dict[str, MessageFilter]) -> None:
+        self._by_topic = by_topic
+        self.weight = 1 + max([found.weight for found in by_topic.values()], default=0)
+
+    def matches(self, data: bytes) -> bool:
+        """Return True if the message matches the filter of its original topic."""
+        topic = value_of(data[record.properties_at(data) :].decode(errors="replace"), RETRY_TOPIC)
+        found = None if topic is None else self._by_topic.get(topic)
+        return found is None or found.matches(data)
 
 
 class Filters:

@@ -398,6 +398,7 @@ def broker_settings(config: Configuration) -> BrokerSettings:
         name=get(server_options.BROKER_NAME),
         broker_id=get(server_options.BROKER_ID),
         long_polling=get(server_options.LONG_POLLING),
+        filter_support_retry=get(server_options.FILTER_SUPPORT_RETRY),
         request_mode=get(server_options.REQUEST_MODE),
         pop_share_queues=get(server_options.POP_SHARE_QUEUES),
         secret_exposure=SecretExposure(get(access_options.SECRET_EXPOSURE)),

@@ -15,7 +15,8 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.errors import FilterInvalid, LimitReached, NotReadable
 from mqguard.engine.fair_shares import RoundRobin
 from mqguard.engine.fetch import FetchResult, FetchStatus
-from mqguard.engine.filters import MessageFilter
+from mqguard.engine.filters import SQL92, MessageFilter, RetryFilter, SqlFilter
+from mqguard.engine.group_members import Consumer
 from mqguard.engine.long_polls import LongPolls, PendingPull
 from mqguard.guard.errors import RequestSuspended
 from mqguard.model import names
@@ -108,6 +109,7 @@ class PullProcessor:
         self._woken: dict[tuple[str, int], None] = {}
         self._max_ready = max(1, settings.waiting_pulls // READY_SHARE)
         self._max_all_ready = 2 * settings.waiting_pulls
+        self._filters_retries = settings.filter_support_retry
         self.long_polling = settings.long_polling
         self._suggested = str(settings.broker_id)
         self._frame = PullAnswerTemplate(settings.broker_id, FetchStatus.FOUND.value).frame
@@ -316,10 +318,10 @@ class PullProcessor:
     def _wanted(self, request: Request, header: PullHeader) -> MessageFilter | None:
         """Return the filter of a pull, None if it wants all messages."""
         if header.sys_flag & SUBSCRIPTION:
-            return self._filters.find(header.expression_type, header.subscription)
+            found = self._filters.find(header.expression_type, header.subscription)
+            return self._original(found, header, self._member(request, header)) if self._filters_retries else found
 
-        group = self._clients.group(header.consumer_group)
-        member = group.consumer(request.link.peer.channel, request.access.user or None) if group else None
+        member = self._member(request, header)
         if member is None:
             raise RequestRefused(
                 ResponseCode.SUBSCRIPTION_NOT_EXIST,
@@ -341,12 +343,36 @@ class PullProcessor:
                 f"the consumer's subscription not latest: group {header.consumer_group}, topic {header.topic}",
             )
         try:
-            return subscription.filter.compiled(self._filters)
+            found = subscription.filter.compiled(self._filters)
         except FilterInvalid as error:
             raise RequestRefused(
                 ResponseCode.FILTER_DATA_NOT_EXIST,
                 f"The broker's consumer filter data is not exist!Your expression may be wrong! {error}",
             ) from error
+        return self._original(found, header, member) if self._filters_retries else found
+
+    def _member(self, request: Request, header: PullHeader) -> Consumer | None:
+        """Return the consumer that sent a pull, None if it is not connected as a member of the group."""
+        group = self._clients.group(header.consumer_group)
+        return group.consumer(request.link.peer.channel, request.access.user or None) if group else None
+
+    def _original(
+        self, found: MessageFilter | None, header: PullHeader, member: Consumer | None
+    ) -> MessageFilter | None:
+        """Return the filter of a pull; an expression for the retry topic is replaced by those of the original topics.
+
+        As in Apache's broker, topics with tags or with an invalid expression are not filtered again.
+        """
+        if not isinstance(found, SqlFilter) or header.topic != names.retry_topic(header.consumer_group):
+            return found
+        filters: dict[str, MessageFilter] = {}
+        for topic, subscription in member.subscriptions.items() if member is not None else ():
+            if topic != header.topic and subscription.expression_type == SQL92:
+                with contextlib.suppress(FilterInvalid):
+                    original = subscription.filter.compiled(self._filters)
+                    if original is not None:
+                        filters[topic] = original
+        return RetryFilter(filters) if filters else None
 
     def _again(self, header: PullHeader) -> Reply:
         """Return the answer that makes a client send its pull once more."""

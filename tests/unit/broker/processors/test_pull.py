@@ -246,10 +246,10 @@ def test_a_disabled_group_gets_nothing(house):
     assert house.call(11, pulling()).code == ResponseCode.NO_PERMISSION
 
 
-def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG", topic="t"):
+def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG", topic="t", others=()):
     wire = house.connect()
-    subscription = Subscription(topic, expression, kind, version=version)
-    consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
+    subscriptions = (Subscription(topic, expression, kind, version=version), *others)
+    consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", subscriptions)
     house.broker.clients.consume(ConnectedClient("c", wire.peer, 0, 513, "root"), consuming, house.clock.now)
 
 
@@ -390,6 +390,70 @@ def test_the_retry_topic_of_a_group_with_an_expression_is_not_filtered(sql_house
     ext = {"a": "p", "b": "%RETRY%g", "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0, "i": ""}
     assert sql_house.call(310, ext, b"again").code == 0
     assert bodies(sql_house.call(11, pulling(sysFlag=0, subscription="", topic="%RETRY%g"))) == [b"again"]
+
+
+def retried(house, **pairs):
+    """Store a message in the retry topic of the group."""
+    ext = {"a": "p", "b": "%RETRY%g", "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0}
+    text = "".join(f"{name}\x01{value}\x02" for name, value in pairs.items())
+    body = "-".join(pairs.values()).encode() or b"none"
+    assert house.call(310, ext | {"i": text}, body).code == 0
+
+
+@pytest.fixture(params=[False, True])
+def retry_house(request):
+    """A server with expressions, whose `filterSupportRetry` is off, and on."""
+    house = House(engine={"property_filter": True}, filter_support_retry=request.param)
+    for topic in ("t", "u", "v", "w"):
+        house.engine.topics.put(TopicConfig(topic, 4, 4))
+    house.engine.groups.with_retry_topic("g")
+    house.engine.group_commit.commit()
+    house.filters_retries = request.param
+    return house
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_an_expression_for_a_retry_topic_is_replaced_only_if_the_operator_wants_it(retry_house, inline):
+    """With `filterSupportRetry`, messages of other topics, of topics with tags and of invalid expressions come again."""
+    others = (
+        Subscription("u", "n = 1", "SQL92"),
+        Subscription("v", "A"),
+        Subscription("w", "n >", "SQL92"),
+        Subscription("%RETRY%g", "n = 7", "SQL92"),
+    )
+    subscribe(retry_house, "n = 2", kind="SQL92", others=others)
+    for topic, n in (("t", "1"), ("t", "2"), ("u", "1"), ("u", "7"), ("v", "1"), ("w", "1"), ("x", "1")):
+        retried(retry_house, RETRY_TOPIC=topic, n=n)
+    retried(retry_house)
+
+    pull = (
+        pulling(topic="%RETRY%g", subscription="n = 7", **SQL)
+        if inline
+        else pulling(topic="%RETRY%g", sysFlag=0, subscription="")
+    )
+    expected = [b"t-2", b"u-1", b"v-1", b"w-1", b"x-1", b"none"] if retry_house.filters_retries else [b"u-7"]
+    assert bodies(retry_house.call(11, pull)) == expected
+
+
+def test_the_expression_of_another_topic_stays(retry_house):
+    subscribe(retry_house, "n = 2", kind="SQL92")
+    send(retry_house, b"a", pairs={"n": "1", "RETRY_TOPIC": "x"})
+    send(retry_house, b"b", pairs={"n": "2", "RETRY_TOPIC": "x"})
+    assert bodies(retry_house.call(11, pulling(sysFlag=0, subscription=""))) == [b"b"]
+    assert bodies(retry_house.call(11, pulling(subscription="n = 1", **SQL))) == [b"a"]
+
+
+def test_a_retry_topic_without_an_expression_is_not_filtered(retry_house):
+    subscribe(retry_house, "n = 2", kind="SQL92", others=(Subscription("%RETRY%g"),))
+    retried(retry_house, RETRY_TOPIC="t", n="1")
+    for pull in (pulling(topic="%RETRY%g", sysFlag=0, subscription=""), pulling(topic="%RETRY%g")):
+        assert bodies(retry_house.call(11, pull)) == [b"t-1"]
+
+
+def test_a_pull_of_no_connected_consumer_gets_all_retried_messages(retry_house):
+    retried(retry_house, RETRY_TOPIC="t", n="1")
+    answer = retry_house.call(11, pulling(topic="%RETRY%g", subscription="n = 2", **SQL))
+    assert bool(answer.body) is retry_house.filters_retries
 
 
 def test_a_pull_gets_no_message_whose_tag_only_has_the_same_code(house):
