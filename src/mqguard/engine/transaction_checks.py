@@ -153,22 +153,24 @@ class TransactionChecks:
         if member is None and not is_complete:
             transactions.put_back(pending)
             return
-        if member is not None and not self._has_room(member, pending):
-            # The check was not sent, so it does not count.
-            transactions.postpone(pending)
+        if member is None or not self._has_room(member, pending):
+            # The check is not sent, so it does not count.
+            if is_repeated:
+                pending.asks_again = False
+            else:
+                transactions.postpone(pending)
             return
+        message = transactions.half_message(pending)
+        budget.bytes -= pending.size
         if is_repeated:
             pending.asks_again = False
         else:
+            # A damaged message counts too, so that its transaction ends.
             transactions.count_check(pending)
-        if member is not None:
-            self._ask(member.client.peer.channel, pending, budget)
+        if message is not None:
+            self._ask(member.client.peer.channel, pending, message)
 
-    def _ask(self, channel: Channel, pending: PendingTransaction, budget: "_TickBudget") -> None:
-        message = self._transactions.half_message(pending)
-        budget.bytes -= pending.size
-        if message is None:
-            return
+    def _ask(self, channel: Channel, pending: PendingTransaction, message: Record) -> None:
         pairs = properties.parse(message.properties.decode())
         pairs[properties.TRANSACTION_CHECK_TIMES] = str(pending.checks)
         message.topic = pairs[properties.REAL_TOPIC]

@@ -126,7 +126,7 @@ class Transactions:
 
     Attributes:
         bytes: Bytes of all half messages.
-        checks: Number of checks that were due since the start.
+        checks: Number of checks that were sent since the start, without repeated ones.
         ended: Number of transactions that have ended since the start, by their end.
     """
 
@@ -330,7 +330,7 @@ class Transactions:
         )
 
     def count_check(self, pending: PendingTransaction) -> None:
-        """Stage that a check is due no more, and when the next one is."""
+        """Stage that a check is sent, and when the next one is due."""
         pending.checks += 1
         self.checks += 1
         self.postpone(pending)

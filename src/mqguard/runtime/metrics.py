@@ -125,7 +125,7 @@ def observe_engine(metrics: Metrics, engine: Engine) -> None:
         {end.value: lambda end=end: transactions.ended[end] for end in TransactionEnd},  # type: ignore[misc]
     )
     metrics.observe(
-        "mqguard_transaction_checks_total", "Checks of transactions that were due.", lambda: transactions.checks
+        "mqguard_transaction_checks_total", "Checks of transactions that were sent.", lambda: transactions.checks
     )
 
 

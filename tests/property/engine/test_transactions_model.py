@@ -15,7 +15,7 @@ from mqguard.model.peer import Channel, Peer
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.ports import Table
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.engine import end_of, make_engine, message, read
+from tests.fixtures.engine import end_of, make_engine, message, pairs_of, read
 
 MAX_CHECKS, MAX_PENDING = 3, 12
 INTERVAL_MS, TIMEOUT_MS = 1_000, 500
@@ -36,6 +36,7 @@ class TransactionMachine(RuleBasedStateMachine):
         self.discarded = set()
         self.staged = []
         self.asked = Counter()
+        self.numbers = Counter()
         self.begin()
 
     def begin(self):
@@ -58,6 +59,10 @@ class TransactionMachine(RuleBasedStateMachine):
         assert channel in {member.peer.channel for member in self.members}
         assert half.body in self.open
         self.asked[half.body] += 1
+        # A producer gets each number after the one before it; a crash may let a number come again.
+        number = int(pairs_of(half)["TRANSACTION_CHECK_TIMES"])
+        assert number <= self.numbers[half.body] + 1
+        self.numbers[half.body] = max(self.numbers[half.body], number)
 
     def commit(self):
         """Commit what is staged, and bring the model up to date with it."""
@@ -201,8 +206,9 @@ class TransactionMachine(RuleBasedStateMachine):
         assert len(self.store.values(Table.DISCARDED_TRANSACTIONS)) == len(self.discarded)
 
     def teardown(self):
-        """End everything: what is left was committed once its delay is over, or is discarded."""
+        """End everything: what is left was committed once its delay is over, or is discarded after its checks."""
         self.commit()
+        self.connect()
         for _ in range(3 * (MAX_CHECKS + 2)):
             self.let_time_pass(5_000)
         assert set(self.bodies_of("orders")) == self.delivered

@@ -141,10 +141,21 @@ def test_an_ended_transaction_is_not_checked(world):
     assert world.asked() == []
 
 
-def test_checks_are_counted_while_no_producer_is_connected(world):
+@pytest.mark.parametrize("topics", [None, ("other",)], ids=["nobody", "no permission"])
+def test_a_check_that_nobody_gets_does_not_count(world, topics):
+    if topics is not None:
+        world.join(CheckedProducer("bob", topics))
     pending = world.half()
+    for _ in range(40):
+        world.tick(30_000)
+    assert (pending.checks, world.transactions.checks, world.asked()) == (0, 0, [])
+    carol = world.join(CheckedProducer("carol"))
+    numbers = []
     for _ in range(16):
         world.tick(30_000)
+        numbers += [pairs_of(message)["TRANSACTION_CHECK_TIMES"] for _, _, message in world.sent]
+        assert set(world.asked()) <= {carol.channel}
+    assert numbers == [str(number) for number in range(1, 16)]
     assert world.transactions.find(pending.offset) is None
     assert len(read(world.engine, "TRANS_CHECK_MAX_TIME_TOPIC")) == 1
 
@@ -372,8 +383,9 @@ class TestBounds:
 
 class TestRestart:
     def test_producers_have_time_to_connect_after_a_start(self, world):
-        pending = world.half()
+        pending = world.half(world.join(CheckedProducer("before")))
         world.tick(6_000)
+        assert len(world.asked()) == 1
         world.clock.now += 3_600_000
         world.restart()
         alice = world.join(CheckedProducer())
@@ -431,6 +443,7 @@ class TestFailures:
             world.tick(6_000)
         monkeypatch.undo()
         world.tick(50)
+        assert pairs_of(world.sent[0][2])["TRANSACTION_CHECK_TIMES"] == "1"
         assert world.asked() == [alice.channel]
 
     def test_a_damaged_half_message_is_discarded_without_checks_to_clients(self, world):
