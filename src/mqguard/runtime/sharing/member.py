@@ -40,6 +40,9 @@ START_S: Final = 60.0
 """Maximum seconds to wait for the owner at a start."""
 RETRY_S: Final = 0.1
 """Seconds until the next attempt to connect."""
+LOCK_S: Final = 2.0
+"""Maximum seconds to wait for the lock of the file that shows that this process lives."""
+_LOCK_RETRY_S: Final = 0.005
 MAX_OPEN_REQUESTS: Final = 1_024
 """Maximum number of changes that wait for the owner."""
 MAX_OPEN_BYTES: Final = 64 << 20
@@ -431,14 +434,43 @@ def _lock_file(directory: Path) -> tuple[int, str]:
     """Create and lock the file that shows that this process lives; return its descriptor and its name.
 
     Raises:
-        StartFailed: It cannot be created.
+        StartFailed: It cannot be created or locked.
     """
-    name = f"{os.getpid()}-{secrets.token_hex(4)}.lock"
-    try:
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
-        lock = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        raise StartFailed(f"the file `{directory / name}` cannot be created: {exc.strerror}") from None
-    return lock, name
+    end = time.monotonic() + LOCK_S
+    while True:
+        path = directory / f"{os.getpid()}-{secrets.token_hex(4)}.lock"
+        try:
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir(mode=0o700)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as exc:
+            raise StartFailed(f"the file `{path}` cannot be created: {exc.strerror}") from None
+        try:
+            if _is_locked(lock, path, end):
+                return lock, path.name
+            reason = "another process locks or removes it"
+        except OSError as exc:
+            end, reason = 0.0, str(exc.strerror)
+        os.close(lock)
+        path.unlink(missing_ok=True)
+        if time.monotonic() >= end:
+            raise StartFailed(f"the file `{path}` cannot be locked: {reason}")
+
+
+def _is_locked(lock: int, path: Path, end: float) -> bool:
+    """Lock a file that was just created; return False if it has no lock at the end, or has lost its name.
+
+    An owner that starts locks each file for a moment (`has_ended`), and removes files that no process has locked.
+    """
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_LOCK_RETRY_S)
+            continue
+        try:
+            return os.path.samestat(os.fstat(lock), path.lstat())
+        except FileNotFoundError:
+            return False

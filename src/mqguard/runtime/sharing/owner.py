@@ -27,6 +27,7 @@ from mqguard.guard.object_authorization import AllowAll
 from mqguard.guard.request_context import Operation
 from mqguard.model.peer import Channel, Peer
 from mqguard.model.topic import TopicConfig
+from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.link import WorkQueue
 from mqguard.runtime.errors import StartFailed
@@ -44,6 +45,8 @@ MAX_SENDERS: Final = 10_000
 """Maximum number of users whose last change is known, to judge requests that members admitted earlier."""
 SLOW_MS: Final = 2_000
 """Milliseconds after which a member that has not applied a change is logged."""
+PAUSE_S: Final = 0.2
+"""Seconds without accepting after the system had no resources for another connection."""
 _FORWARDED: Final = Operation(name="forwarded")
 
 
@@ -105,6 +108,8 @@ class AccessOwner:
         self._end_iteration: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[object]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._is_pause_logged = False
         store.on_stored = self._publish
         self._find_earlier_members()
         try:
@@ -141,6 +146,9 @@ class AccessOwner:
 
     def close(self) -> None:
         """Close all connections. The members serve on for a while, and connect with the next owner."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         if self._listener is not None:
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.remove_reader(self._listener.fileno())
@@ -182,8 +190,17 @@ class AccessOwner:
         assert self._listener is not None and self._loop is not None  # noqa: S101, PT018 - a reader of both
         try:
             connection, _ = self._listener.accept()
-        except OSError:
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
+        except OSError as exc:
+            # The connection still waits, so the event loop would call this again at once.
+            if not self._is_pause_logged:
+                self._is_pause_logged = True
+                _LOG.warning("a connection to `%s` cannot be accepted: %s", messages.SOCKET_FILE, exc.strerror)
+            self._loop.remove_reader(self._listener.fileno())
+            self._pause = self._loop.call_later(PAUSE_S, self._accept_again)
+            return
+        self._is_pause_logged = False
         try:
             is_own = peer_user(connection) in {os.geteuid(), 0}
         except OSError:
@@ -198,6 +215,11 @@ class AccessOwner:
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _accept_again(self) -> None:
+        self._pause = None
+        if self._listener is not None and self._loop is not None:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _received(self, link: "OwnerLink", message: object) -> None:
         member = link.member
@@ -320,6 +342,13 @@ class AccessOwner:
 
         if message.code in CHANGE_CODES:
             self._change(request, member.broker, respond)
+        else:
+            respond(
+                Reply(
+                    ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+                    remark=f"request code {message.code} does not change users or policies: nothing was changed",
+                )
+            )
 
     def _is_outdated(self, message: messages.ChangeRequest) -> bool:
         """True if the sender may have been changed after the member has admitted its request."""
