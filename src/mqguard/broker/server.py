@@ -17,6 +17,8 @@ from mqguard.broker.processors.backup import BackupProcessor, Snapshots
 from mqguard.broker.processors.client_commands import ClientCommandProcessor
 from mqguard.broker.processors.clients import ClientListProcessor, ClientProcessor
 from mqguard.broker.processors.groups import GroupProcessor
+from mqguard.broker.processors.lite import LiteProcessor
+from mqguard.broker.processors.lite_reports import LiteReportProcessor
 from mqguard.broker.processors.offsets import OffsetProcessor, OffsetResetProcessor
 from mqguard.broker.processors.pop import PopProcessor
 from mqguard.broker.processors.pop_acks import PopAckProcessor
@@ -179,6 +181,7 @@ class BrokerServer:
             settings,
             ports.clock,
         )
+        self._lite = LiteProcessor(engine, self.statistics, self._client_calls, settings, ports.clock)
         engine.on_arrival(self._pulling.arrived)
         engine.group_commit.on_failure(self._log_store_error)
         engine.topics.on_change(self._topic_changed)
@@ -196,7 +199,7 @@ class BrokerServer:
 
     def set_long_polling(self, *, enabled: bool) -> None:
         """Change if a pull waits for messages as long as its client requests."""
-        self._pulling.long_polling = self._popping.long_polling = enabled
+        self._pulling.long_polling = self._popping.long_polling = self._lite.long_polling = enabled
 
     def advertise(self, address: str) -> None:
         """Set the `host:port` at which clients reach this broker, once it is known, and announce all topics there."""
@@ -210,6 +213,7 @@ class BrokerServer:
         now = self._clock.monotonic_ms()
         self._pulling.expire()
         self._popping.expire()
+        self._lite.expire()
         self._client_calls.expire(now)
         self._requests.expire(now)
         self.statistics.opened(self._client_calls.opened)
@@ -231,7 +235,7 @@ class BrokerServer:
     @property
     def is_behind(self) -> bool:
         """True if waiting pulls are left to be answered in the next iteration of the event loop."""
-        return self._pulling.is_behind or self._popping.is_behind
+        return self._pulling.is_behind or self._popping.is_behind or self._lite.is_behind
 
     @property
     def pending(self) -> PendingWork:
@@ -291,6 +295,8 @@ class BrokerServer:
             RecallProcessor(engine).handlers(),
             self._pulling.handlers(),
             self._popping.handlers(),
+            self._lite.handlers(),
+            LiteReportProcessor(engine).handlers(),
             PopAckProcessor(engine, self.statistics, clock).handlers(),
             AssignmentProcessor(
                 engine, self.clients, self._notices, ports.queues or self._own_queues, settings, ports.routes
@@ -334,8 +340,9 @@ class BrokerServer:
         if group_commit.commit() and group_commit.stored:
             self.statistics.committed(group_commit.stored, time.perf_counter() - begin)
         self._pulling.answer_ready()
-        if self._popping.is_behind:
+        if self._popping.is_behind or self._lite.is_behind:
             self._popping.answer_ready()
+            self._lite.answer_ready()
             # Popped messages are answered once they are stored as in flight.
             group_commit.commit()
 
@@ -368,6 +375,7 @@ class BrokerServer:
         self.statistics.closed()
         self._waiting.leave(channel)
         self._popping.leave(channel)
+        self._lite.leave(channel)
         self._requests.leave(channel)
         self._unfinished.leave(channel)
         self._transactions.checks.leave(channel)
@@ -384,9 +392,11 @@ class BrokerServer:
         self.statistics.topic_changed(name)
         self._pulling.topic_changed(name)
         self._popping.topic_changed(name)
+        self._lite.topic_changed(name)
 
     def _group_changed(self, name: str) -> None:
         self._popping.group_changed(name)
+        self._lite.group_changed(name)
         if self._engine.groups.get(name) is None:
             self._resets.remove(group=name)
             self.statistics.group_deleted(name)

@@ -15,6 +15,7 @@ from mqguard.engine.fetch import Fetcher, FetchResult
 from mqguard.engine.filters import Filters, MessageFilter
 from mqguard.engine.group_commit import Arrival, GroupCommit
 from mqguard.engine.groups import Groups
+from mqguard.engine.lite_pop import LitePop
 from mqguard.engine.lite_topics import LiteTopics
 from mqguard.engine.log import MessageLog
 from mqguard.engine.lookup import Lookup
@@ -33,6 +34,7 @@ from mqguard.engine.timers import Timers
 from mqguard.engine.topics import Topics
 from mqguard.engine.transactions import PendingTransaction, Transactions
 from mqguard.model.process import Clock
+from mqguard.model.topic import LiteSettings
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore, Space
 from mqguard.store.queues import Queue
@@ -72,6 +74,7 @@ class Engine:
         timers: Messages that wait for a time.
         filters: Compiler of the filters of subscriptions.
         lite: Lite topics.
+        lite_pop: Pop from lite topics, and subscriptions to them.
         pop: Pop, acknowledgement and change of the invisible time.
         redelivery: Redelivery of popped messages that were not acknowledged in time.
         transactions: Half messages that wait for the end of their transaction.
@@ -103,9 +106,14 @@ class Engine:
         self._fetcher = Fetcher(store, self.topics, times, settings)
         self._lookup = Lookup(store)
         self.pop = Pop(store, self._fetcher, in_flight, self.topics, self.groups, self.offsets, settings, clock)
+        self.lite_pop = LitePop(
+            store, self.group_commit, self.lite, self._fetcher, in_flight, self.offsets, settings, clock
+        )
+        self.pop.on_visible(self.lite_pop.visible)
+        self.groups.on_change(self._group_changed)
         self.request_modes = RequestModes(store, self.group_commit, self.topics, self.groups)
         self.redelivery = Redelivery(store, self._log, in_flight, self.topics, self.groups, self.pop.notify)
-        steps = self.redelivery.deliver, self.lite.tick
+        steps = self.redelivery.deliver, self.lite.tick, self.lite_pop.tick
         self._maintenance = Maintenance(
             store, self.group_commit, clock, settings, self._sender, self.delays, self.timers, steps
         )
@@ -399,6 +407,11 @@ class Engine:
         The changes are staged; the caller commits them as after any other work.
         """
         self._maintenance.tick()
+
+    def _group_changed(self, name: str) -> None:
+        group = self.groups.get(name)
+        settings = None if group is None else LiteSettings.of(group.attributes)
+        self.lite_pop.subscriptions.group_changed(name, settings)
 
     @property
     def trouble(self) -> str | None:

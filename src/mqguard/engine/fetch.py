@@ -145,9 +145,16 @@ class Fetcher:
     def offset_at(self, topic: str, queue_id: int, timestamp: int, *, upper: bool) -> int:
         """Return the offset that belongs to a time; see `Engine.offset_at`."""
         queue = self.queue(topic, queue_id)
-        if queue is None or queue.min_offset == queue.max_offset:
-            return queue.max_offset if queue else 0
+        return 0 if queue is None else self.offset_in(queue, timestamp, upper=upper)
 
+    def offset_in(self, queue: Queue, timestamp: int, *, upper: bool = False) -> int:
+        """Return the offset of a queue that belongs to a time; see `Engine.offset_at`.
+
+        Raises:
+            StoreDown: The store cannot be read now.
+        """
+        if queue.min_offset == queue.max_offset:
+            return queue.max_offset
         try:
             ranges = self._times.ranges(queue)
         except StoreFailed as error:
@@ -185,9 +192,15 @@ class Fetcher:
     def time_of(self, topic: str, queue_id: int, offset: int) -> int:
         """Return when the message at an offset was stored, 0 if there is none; see `Engine.time_of`."""
         queue = self.queue(topic, queue_id)
-        if queue is None or not queue.min_offset <= offset < queue.max_offset:
-            return 0
-        return max(0, self._stored(queue, offset))
+        return 0 if queue is None else self.time_in(queue, offset)
+
+    def time_in(self, queue: Queue, offset: int) -> int:
+        """Return when the message at an offset of a queue was stored, 0 if there is none.
+
+        Raises:
+            StoreDown: The store cannot be read now.
+        """
+        return max(0, self._stored(queue, offset)) if queue.min_offset <= offset < queue.max_offset else 0
 
     def _stored(self, queue: Queue, offset: int) -> int:
         try:

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from mqguard.broker.statistics import Statistics
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
+from mqguard.model import names
 from mqguard.model.process import Clock
+from mqguard.model.topic import LiteSettings
 from mqguard.remoting.bodies.clients import AckGroup, BatchAck
 from mqguard.remoting.bodies.codec import decode
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -53,16 +55,14 @@ class PopAckProcessor:
     def ack(self, request: Request) -> Reply:
         """Acknowledge a message (200051)."""
         header = read(request.command.ext, AckHeader)
-        _refuse_lite(header.lite_topic)
         handle = parse_handle(header.extra_info)
-        topic = stored_topic(header.consumer_group, header.topic)
-        self._engine.topics.require(topic)
+        topic = self._stored(header)
         group = header.consumer_group
         if (handle.queue_id, handle.offset) != (header.queue_id, header.offset) or not self._engine.pop.ack(
             group, topic, header.queue_id, header.offset, handle.pop_time
         ):
             return Reply(ResponseCode.NO_MESSAGE, remark=_NOT_IN_FLIGHT)
-        self._statistics.acknowledged(topic, group, request.access.owner, 1)
+        self._statistics.acknowledged(header.topic if header.lite_topic else topic, group, request.access.owner, 1)
         return Reply(stored=True)
 
     def ack_all(self, request: Request) -> Reply:
@@ -91,10 +91,8 @@ class PopAckProcessor:
     def change(self, request: Request) -> Reply:
         """Change the invisible time of a message (200053)."""
         header = read(request.command.ext, ChangeInvisibleHeader)
-        _refuse_lite(header.lite_topic)
         handle = parse_handle(header.extra_info)
-        topic = stored_topic(header.consumer_group, header.topic)
-        self._engine.topics.require(topic)
+        topic = self._stored(header)
         changed = None
         if (handle.queue_id, handle.offset) == (header.queue_id, header.offset):
             changed = self._engine.pop.change_invisible(
@@ -121,15 +119,26 @@ class PopAckProcessor:
         )
         return Reply(ext=write(answer), stored=True)
 
+    def _stored(self, header: AckHeader | ChangeInvisibleHeader) -> str:
+        """Return the topic that stores a message, or the name of its lite queue.
 
-def _refuse_lite(lite_topic: str | None) -> None:
-    """Refuse a request about a message of a lite topic.
-
-    Raises:
-        RequestRefused: The request names a lite topic.
-    """
-    if lite_topic:
-        raise RequestRefused(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "lite topics are not supported")
+        Raises:
+            NoSuchTopic: The topic does not exist.
+            RequestRefused: The request names a lite topic of a topic that is not the group's parent.
+        """
+        if header.lite_topic:
+            self._engine.topics.require(header.topic)
+            group = self._engine.groups.get(header.consumer_group)
+            settings = None if group is None else LiteSettings.of(group.attributes)
+            if settings is None or settings.parent != header.topic:
+                raise RequestRefused(
+                    ResponseCode.INVALID_PARAMETER,
+                    f"subscription bind topic not match, {header.consumer_group} (`lite.bind.topic`)",
+                )
+            return names.lite_queue(header.topic, header.lite_topic)
+        topic = stored_topic(header.consumer_group, header.topic)
+        self._engine.topics.require(topic)
+        return topic
 
 
 def _bits(part: AckGroup) -> bytes:

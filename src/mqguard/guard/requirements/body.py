@@ -9,8 +9,6 @@ INVARIANT: the guard reads a body with the decoder and the type of its handler, 
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
-import msgspec
-
 from mqguard.guard.errors import DenialReason, PermissionsUnclear
 from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
 from mqguard.guard.topic_ownership import too_many
@@ -66,16 +64,3 @@ class TopicMapping(Body):
     """513: the mapping of the queues of a static topic, as far as the guard needs it."""
 
     topic: str
-
-
-class LiteSubscription(Body):
-    """One change of a client's lite topics; `topic` is their parent."""
-
-    topic: str
-    group: str
-
-
-class LiteSubscriptions(Body):
-    """200071: changes of clients' lite topics."""
-
-    subscription_set: list[LiteSubscription] = msgspec.field(default_factory=list)

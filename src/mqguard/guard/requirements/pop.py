@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from mqguard.guard.permissions import GET, SUB, Actions, RequiredPermission, RequiredPermissions
-from mqguard.guard.requirements.body import LiteSubscriptions, check_count, each_once, read_body
+from mqguard.guard.requirements.body import check_count, each_once, read_body
 from mqguard.guard.requirements.row import MAX_CACHED_NAME, BoundedCache, Requirement, Rule, group, internal, topic
 from mqguard.guard.topic_ownership import consumed, given_group, given_topic, missing, popped
 from mqguard.remoting.bodies.clients import BatchAck
+from mqguard.remoting.bodies.lite import LiteSubscriptions
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
@@ -81,6 +82,7 @@ _SETTLING = Requirement(
     apache_difference="`%RETRY%g` only as group `g`",
 )
 _NOT_AT_APACHE = "Apache checks nothing here"
+_GROUPS_OF_ANSWER = "each group of the answer: Get; the others are left out"
 
 ROWS: dict[int, Requirement] = {
     RequestCode.POP_MESSAGE: _READING,
@@ -111,13 +113,23 @@ ROWS: dict[int, Requirement] = {
         apache_difference=_NOT_AT_APACHE,
     ),
     RequestCode.NOTIFY_UNSUBSCRIBE_LITE: internal("broker → proxy", _NOT_AT_APACHE),
-    RequestCode.GET_BROKER_LITE_INFO: Requirement(own_cluster=GET, apache_difference=_NOT_AT_APACHE),
-    RequestCode.GET_PARENT_TOPIC_INFO: Requirement(named=(topic(GET),), apache_difference=_NOT_AT_APACHE),
-    RequestCode.GET_LITE_TOPIC_INFO: Requirement(named=(topic(GET, "parentTopic"),), apache_difference=_NOT_AT_APACHE),
+    RequestCode.GET_BROKER_LITE_INFO: Requirement(
+        own_cluster=GET,
+        touched="each parent topic and each group of the answer: Get; the others are left out",
+        apache_difference=_NOT_AT_APACHE,
+    ),
+    RequestCode.GET_PARENT_TOPIC_INFO: Requirement(
+        named=(topic(GET),), touched=_GROUPS_OF_ANSWER, apache_difference=_NOT_AT_APACHE
+    ),
+    RequestCode.GET_LITE_TOPIC_INFO: Requirement(
+        named=(topic(GET, "parentTopic"),), touched=_GROUPS_OF_ANSWER, apache_difference=_NOT_AT_APACHE
+    ),
     RequestCode.GET_LITE_CLIENT_INFO: Requirement(
         named=(topic(GET, "parentTopic"), group(GET)), apache_difference=_NOT_AT_APACHE
     ),
-    RequestCode.GET_LITE_GROUP_INFO: Requirement(named=(group(GET),), apache_difference=_NOT_AT_APACHE),
+    RequestCode.GET_LITE_GROUP_INFO: Requirement(
+        named=(group(GET),), touched="the parent topic of the group: Get", apache_difference=_NOT_AT_APACHE
+    ),
     RequestCode.TRIGGER_LITE_DISPATCH: Requirement(named=(group(GET),), apache_difference=_NOT_AT_APACHE),
 }
 """The rows of this family, by request code."""
