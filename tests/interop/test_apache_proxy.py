@@ -13,14 +13,18 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.access import ADMIN, create_topic, create_user, entry, grant
+from tests.fixtures.access import ADMIN, create_topic, create_user, entry, expect, grant, pull
+from tests.fixtures.access import bodies as records_of
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
 from tests.fixtures.waiting import eventually
-from tests.fixtures.wire import User, Wire
+from tests.fixtures.wire import CREATE_TOPIC, User, Wire
 from tests.interop.driver import Driver, bodies, expected
 from tests.interop.toolchain import java_grpc_driver, java_proxy
 
+pytestmark = pytest.mark.xdist_group("apache-proxy")
+
 Name = Callable[[str], str]
+UPDATE_GROUP = 200
 
 
 @dataclass
@@ -135,6 +139,93 @@ def test_a_push_consumer_gets_a_failed_message_again(proxied: Proxied, admin: Wi
     proxied.do("send", topic=topic, count=1, body="m")
     messages = proxied.do("pushed", handle=group, count=2, timeout=60_000, wait=90)["messages"]
     assert [(message["body"], message["attempt"]) for message in messages] == [("m-0", 1), ("m-0", 2)]
+
+
+def create_fifo(admin: Wire, name: Name, retries: int = 16) -> tuple[str, str]:
+    """Create a topic for messages in order, and a group that consumes in order."""
+    topic, group = name("topic"), name("group")
+    fields = {
+        "topic": topic,
+        "defaultTopic": "TBW102",
+        "readQueueNums": "4",
+        "writeQueueNums": "4",
+        "perm": "6",
+        "topicFilterType": "SINGLE_TAG",
+        "topicSysFlag": "0",
+        "order": "false",
+        "attributes": "+message.type=FIFO",
+    }
+    expect(admin.call(CREATE_TOPIC, fields))
+    config = {"groupName": group, "consumeMessageOrderly": True, "retryMaxTimes": retries}
+    expect(admin.call(UPDATE_GROUP, {}, json.dumps(config).encode()))
+    return topic, group
+
+
+def deliveries(messages: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Return bodies and numbers of deliveries."""
+    return [(message["body"], message["attempt"]) for message in messages]
+
+
+def received(proxied: Proxied, handle: str, **arguments: object) -> list[dict[str, Any]]:
+    """Receive until messages come."""
+    found: list[dict[str, Any]] = []
+    assert eventually(
+        lambda: found.extend(proxied.do("receive", handle=handle, **arguments)["messages"]) or found, seconds=60
+    )
+    return found
+
+
+def test_a_simple_consumer_receives_in_order(proxied: Proxied, admin: Wire, name: Name) -> None:
+    """A batch blocks its message group until it is acknowledged, and comes again from the first open message on."""
+    topic, group = create_fifo(admin, name)
+    proxied.do("send", topic=topic, count=5, body="m", fifo="one")
+    proxied.do("open", handle=group, topic=topic, group=group)
+    first = received(proxied, group, count=3, seconds=20)
+    assert deliveries(first) == [("m-0", 1), ("m-1", 1), ("m-2", 1)]
+    assert proxied.do("receive", handle=group, count=3, seconds=20)["messages"] == []
+
+    proxied.do("ack", handle=group, id=first[0]["id"])
+    proxied.do("ack", handle=group, id=first[2]["id"])
+    again = received(proxied, group, count=3, seconds=30)
+    assert deliveries(again) == [("m-1", 2), ("m-2", 2), ("m-3", 1)]
+    assert not proxied.call("ack", handle=group, id=first[1]["id"])["ok"]
+    for message in again:
+        proxied.do("ack", handle=group, id=message["id"])
+    [last] = received(proxied, group, count=3, seconds=30)
+    assert deliveries([last]) == [("m-4", 1)]
+    proxied.do("change", handle=group, id=last["id"], seconds=10)
+    proxied.do("send", topic=topic, count=1, body="n", fifo="one")
+    assert deliveries(received(proxied, group, count=3, seconds=30)) == [("m-4", 2), ("n-0", 1)]
+
+
+def test_a_push_consumer_gets_each_message_group_in_order(proxied: Proxied, admin: Wire, name: Name) -> None:
+    """A failed message comes again before the next one of its queue."""
+    topic, group = create_fifo(admin, name)
+    for fifo in ("one", "two"):
+        proxied.do("send", topic=topic, count=4, body=fifo, fifo=fifo)
+    proxied.do("push", handle=group, topic=topic, group=group, failures=1)
+    messages = proxied.do("pushed", handle=group, count=16, timeout=90_000, wait=120)["messages"]
+    for fifo in ("one", "two"):
+        seen = [message for message in deliveries(messages) if message[0].startswith(fifo)]
+        assert seen == [(f"{fifo}-{number}", attempt) for number in range(4) for attempt in (1, 2)]
+    assert len(proxied.do("pushed", handle=group, count=17, timeout=5000)["messages"]) == 16
+    proxied.do("stop", handle=group)
+
+
+def test_messages_in_order_wait_while_one_fails(proxied: Proxied, admin: Wire, name: Name) -> None:
+    """A message that always fails is a dead letter after its last attempt, and the next one follows."""
+    topic, group = create_fifo(admin, name, retries=1)
+    proxied.do("send", topic=topic, count=2, body="m", fifo="one")
+    proxied.do("push", handle=group, topic=topic, group=group, failures=99)
+    messages = proxied.do("pushed", handle=group, count=4, timeout=90_000, wait=120)["messages"]
+    assert deliveries(messages) == [("m-0", 1), ("m-0", 2), ("m-1", 1), ("m-1", 2)]
+
+    def dead() -> list[bytes]:
+        return records_of(pull(admin, f"%DLQ%{group}", "TOOLS_CONSUMER", 0, 0).body)
+
+    assert eventually(lambda: dead() == [b"m-0", b"m-1"], seconds=30), dead()
+    assert len(proxied.do("pushed", handle=group, count=5, timeout=3000)["messages"]) == 4
+    proxied.do("stop", handle=group)
 
 
 def test_a_user_without_rights_neither_sends_nor_receives(proxied: Proxied, admin: Wire, name: Name) -> None:

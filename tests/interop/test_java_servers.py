@@ -16,13 +16,13 @@ from typing import Self
 
 import pytest
 
-from tests.fixtures.access import ADMIN, create_topic, create_user, disable_user, entry, expect, grant
-from tests.fixtures.server import INNER, SUPER, SUPER_SECRET, Broker, NameServer, TwoBrokers
+from tests.fixtures.access import ADMIN, create_topic, create_user, disable_user, entry, expect, grant, send
+from tests.fixtures.server import INNER, SUPER, SUPER_SECRET, Broker, NameServer, TwoBrokers, environment
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import ROUTE, User, Wire
 from tests.interop.conftest import DrivenClient, Drivers
-from tests.interop.driver import bodies, expected
-from tests.interop.toolchain import java_servers
+from tests.interop.driver import Driver, bodies, expected
+from tests.interop.toolchain import java_pop_driver, java_servers
 
 pytestmark = pytest.mark.xdist_group("java-servers")
 
@@ -225,6 +225,53 @@ def test_other_consumers_receive_from_both_brokers(drivers: Drivers, cluster: Tw
         found = bodies(java.do("received", handle=handle, count=16, timeout=60000, wait=80))
         assert Counter(found) == Counter(expected("m", 16))
         java.do("stop", handle=handle)
+
+
+@pytest.mark.parametrize("whose", ["ours", "apache"])
+@pytest.mark.parametrize("mode", ["PULL", "POP"])
+def test_consumers_whose_queues_brokers_assign_receive_from_both(tmp_path: Path, whose: str, mode: str) -> None:
+    """Each broker assigns the queues of both, which it reads from the name server, also of Apache."""
+    settings = {"defaultMessageRequestMode": mode}
+    with contextlib.ExitStack() as opened:
+        if whose == "ours":
+            namesrv = opened.enter_context(NameServer(tmp_path / "namesrv")).namesrv
+        else:
+            namesrv = f"127.0.0.1:{opened.enter_context(apache_namesrv(tmp_path / 'namesrv')).port}"
+        brokers = [
+            opened.enter_context(Broker(tmp_path / broker, broker, namesrv, settings=settings))
+            for broker in ("broker-a", "broker-b")
+        ]
+        for broker in brokers:
+            with Wire(broker.broker_port, ADMIN) as admin:
+                create_topic(admin, "orders", queues=2)
+        port = int(namesrv.rpartition(":")[2])
+        assert eventually(lambda: brokers_of(port, "orders") == {"broker-a", "broker-b"}, 30)
+        for broker in brokers:
+            with Wire(broker.broker_port, ADMIN) as admin:
+                for number in range(8):
+                    expect(send(admin, "orders", f"{broker.broker_name}-{number}".encode(), number % 2))
+        consumers = []
+        for number in range(2):
+            home = tmp_path / f"pop-{number}"
+            home.mkdir()
+            driver = opened.enter_context(Driver(java_pop_driver(home), home / "driver.log", environment()))
+            consumers.append(driver)
+            step = {"namesrv": namesrv, "user": SUPER, "secret": SUPER_SECRET, "handle": "c"}
+            assert driver.call("consume", topic="orders", group="readers", **step)["ok"]
+
+        def found() -> Counter[str]:
+            answers = [driver.call("received", handle="c", count=1, timeout=500) for driver in consumers]
+            return Counter(message["body"] for answer in answers for message in answer["messages"])
+
+        everything = Counter(f"{broker.broker_name}-{number}" for broker in brokers for number in range(8))
+        assert eventually(lambda: found().keys() == everything.keys(), 60), found()
+
+        def shares() -> list[list[int]]:
+            kind = "pulled" if mode == "PULL" else "popped"
+            return [driver.call("modes", handle="c", topic="orders")[kind] for driver in consumers]
+
+        wanted = [2, 2]
+        assert eventually(lambda: [len(one) for one in shares()] == wanted, 60), shares()
 
 
 def test_mqadmin_sees_one_cluster(drivers: Drivers, cluster: TwoBrokers, name: Name) -> None:
