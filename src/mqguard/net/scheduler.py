@@ -25,9 +25,9 @@ from mqguard.remoting.link import Work, WorkQueue
 #   that has used least time is served first. However many busy ones a user has, an idle one waits for few of them.
 # Rule 7: a connection is not charged for time in which the process did not run. Otherwise one interruption of 20 ms
 #   would make it wait until each of 1,000 other connections of its user has used 20 ms.
-# Rule 8: a request that takes long delays its connection, but by at most `MAX_APART_S` of the time of its account, and
-#   new connections delay the others by no more. Otherwise one request of 20 ms would have the effect of rule 7, and
-#   1,000 new connections would stop the older ones for 2 s. Between accounts there is no such bound.
+# Rule 8: a request that takes long delays its connection by at most `MAX_APART_S` of the time of its account. New
+#   connections delay the others by no more. Otherwise one request of 20 ms would have the effect of rule 7. Between
+#   accounts there is no such bound.
 
 
 BUDGET_S: Final = 0.006

@@ -201,7 +201,7 @@ def test_a_connection_is_not_charged_while_the_process_does_not_run(world: Sched
     assert min(counts.values()) > 0.5 * max(counts.values())
 
 
-class Client(Sender):
+class SteadySender(Sender):
     """A client with one request in flight: its next one comes some iterations after the answer."""
 
     def __init__(self, world: SchedulerTurns, name: str, account: Account, costs: random.Random) -> None:
@@ -221,7 +221,7 @@ class Client(Sender):
 def serve_clients(world: SchedulerTurns, seed: int) -> collections.Counter[str]:
     """Serve 600 clients of a user that connect one after the other; return their requests in 400 later iterations."""
     costs, account, iterations = random.Random(seed), world.scheduler.account("alice", is_anonymous=False), 400
-    clients = {f"c{number}": Client(world, f"c{number}", account, costs) for number in range(600)}
+    clients = {f"c{number}": SteadySender(world, f"c{number}", account, costs) for number in range(600)}
     newcomers = collections.deque(clients)
     answered: collections.deque[list[str]] = collections.deque([[], [], []])
     counts: collections.Counter[str] = collections.Counter()
