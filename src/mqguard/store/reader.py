@@ -16,8 +16,47 @@ from mqguard.store.ports import QueueEntry, Table
 from mqguard.store.queues import Queue, QueueTable
 
 Pairs = Iterator[tuple[bytes, bytes]]
-_RUN = 4
-"""Number of adjacent records from which on one iterator reads them, instead of one read for each."""
+MAX_PASSED_BYTES = 8 * 1024 * 1024
+"""Maximum bytes of records that are kept because a walk has passed them, the last two walks not counted."""
+MAX_WALK_BYTES = 1024 * 1024
+"""Maximum bytes of a walk that passes records of other queues."""
+_MAX_SPREAD = 8
+"""Maximum size of a part of the records, relative to the wanted ones in it, that a walk reads."""
+_MIN_PART = 4
+"""Minimum mean number of records in a part that is read alone."""
+
+
+class PassedRecords:
+    """Records that reads of a queue have passed because the walk found them between the wanted ones.
+
+    Consumers read the queues of a topic at about the same pace. So the records of the other queues are soon wanted.
+    """
+
+    __slots__ = ("_bytes", "_new", "_old")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._new: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+        self._bytes = 0
+
+    def find(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the records with these keys, None for each that is not here."""
+        found: list[bytes | None] = list(map(self._new.get, keys))
+        if None in found and self._old:
+            old = self._old.get
+            found = [old(key) if record is None else record for key, record in zip(keys, found, strict=True)]
+        return found
+
+    def add(self, records: dict[bytes, bytes]) -> None:
+        """Keep the records of a walk."""
+        if self._bytes >= MAX_PASSED_BYTES // 2:
+            self._old, self._new, self._bytes = self._new, {}, 0
+        self._new.update(records)
+        self._bytes += sum(map(len, records.values()))
 
 
 class Reader:
@@ -33,6 +72,7 @@ class Reader:
         self._queues = db.family("queues")
         self._keys = db.family("keys")
         self._meta = db.family("meta")
+        self._passed = PassedRecords()
 
     def entries(self, number: int, offset: int, limit: int) -> list[QueueEntry]:
         """Return entries of a queue by its number; the range must be within the queue."""
@@ -95,29 +135,56 @@ class Reader:
 
     def _places(self, values: Sequence[bytes], max_bytes: int) -> list[bytes | None]:
         """Return the records of the values of entries, as many as are no more than so many bytes, and one at least."""
-        unpack = database.ENTRY.unpack
-        keys: list[str | int | float | bytes | bool] = []
-        size = end = 0
-        for value in values:
-            at, length, _, _ = unpack(value)
-            if keys and size + length > max_bytes:
-                break
-            keys.append(value[:8])
-            end = at + length
-            size += length
+        entries = list(database.ENTRY.iter_unpack(b"".join(values)))
+        if sum([length for _, length, _, _ in entries]) > max_bytes:
+            ends = itertools.accumulate([length for _, length, _, _ in entries])
+            values = values[: max(1, sum([end <= max_bytes for end in ends]))]
+        keys = [value[:8] for value in values]
+        first, last = entries[0], entries[len(keys) - 1]
+        return self._get(keys, last[0] + last[1] - first[0], sum([length for _, length, _, _ in entries[: len(keys)]]))
+
+    def _get(self, keys: Sequence[bytes], span: int, size: int) -> list[bytes | None]:
+        """Return the records with these keys, which rise, None for each that is deleted.
+
+        Args:
+            keys: Keys of the records.
+            span: Distance from the start of the first record to the end of the last one, with what is between them.
+            size: Size of the records.
+        """
         if len(keys) == 1:
             return [self._records.get(keys[0])]
-        first, _, _, _ = unpack(values[0])
-        # INVARIANT: a walk is only for records without any gap. In a gap are records of other queues, which the caller
-        # may not be permitted to read.
-        if end - first == size:
-            last = values[len(keys) - 1][:8]
-            # A walk takes half of the time.
+        if span == size:
             walk = cast("Pairs", self._records.items(from_key=keys[0]))
-            found: list[bytes | None] = [record for key, record in itertools.islice(walk, len(keys)) if key <= last]
-            if len(found) == len(keys):
+            adjacent: list[bytes | None] = [data for key, data in itertools.islice(walk, len(keys)) if key <= keys[-1]]
+            if len(adjacent) == len(keys):
+                return adjacent
+        elif span <= min(size * _MAX_SPREAD, MAX_WALK_BYTES):
+            found = self._passed.find(keys)
+            if None in found:
+                missing = [key for key, data in zip(keys, found, strict=True) if data is None]
+                self._passed.add(read := self._walk(missing[0], missing[-1]))
+                # INVARIANT: in a gap are records of other queues, which the caller may not be permitted to read. So
+                # each record is taken by the key in its queue's own entry.
+                found = [read.get(key) if data is None else data for key, data in zip(keys, found, strict=True)]
+            if None not in found:
                 return found
-        return cast("list[bytes | None]", self._records.get(keys))
+        # A walk ends at damaged data without an error; this raises one.
+        return cast("list[bytes | None]", self._records.get(list(keys)))
+
+    def _walk(self, first: bytes, last: bytes) -> dict[bytes, bytes]:
+        """Return all records between two keys, by key."""
+        found: dict[bytes, bytes] = {}
+        for key, value in cast("Pairs", self._records.items(from_key=first)):
+            if key > last:
+                break
+            found[key] = value
+            if key == last:
+                break
+        return found
+
+    def forget(self) -> None:
+        """Drop the records that are kept in memory: some records were deleted."""
+        self._passed.clear()
 
     def record(self, physical: int) -> bytes | None:
         """Return one record."""
@@ -132,21 +199,17 @@ class Reader:
         if not entries:
             return []
         try:
-            first, last = entries[0], entries[-1]
-            # INVARIANT: a walk is only for records without any gap; see `_places`.
-            if last.physical + last.size - first.physical == sum([entry.size for entry in entries]):
-                return self._run(entries)
-            runs = list(_runs(entries))
-            if len(runs) * _RUN > len(entries):
-                pack = database.U64.pack
-                got = cast("list[bytes | None]", self._records.get([pack(entry.physical) for entry in entries]))
-                return [data for data in got if data is not None]
-            found: list[bytes] = []
-            for run in runs:
-                found += self._run(run)
+            parts = list(_parts(entries))
+            if len(parts) * _MIN_PART > len(entries):
+                parts = [entries]
+            found: list[bytes | None] = []
+            for part in parts:
+                first, last = part[0], part[-1]
+                keys = [database.U64.pack(entry.physical) for entry in part]
+                found += self._get(keys, last.physical + last.size - first.physical, sum([one.size for one in part]))
         except Exception as exc:
             raise self._failed(exc) from exc
-        return found
+        return [data for data in found if data is not None]
 
     def find(self, key: int, begin: int, end: int, limit: int) -> list[int]:
         """Return physical offsets by key, newest first, with one walk per day of the window."""
@@ -236,16 +299,6 @@ class Reader:
         found = self.metas(table.value, start=start, below=below, limit=limit, max_bytes=max_bytes)
         return [(key[1:], value) for key, value in found]
 
-    def _run(self, run: Sequence[QueueEntry]) -> list[bytes]:
-        get, pack = self._records.get, database.U64.pack
-        if len(run) >= _RUN:
-            end = pack(run[-1].physical)
-            walk = self._records.items(from_key=pack(run[0].physical))
-            found = [value for key, value in itertools.islice(cast("Pairs", walk), len(run)) if key <= end]
-            if len(found) == len(run):
-                return found
-        return [data for entry in run if (data := get(pack(entry.physical))) is not None]
-
     def _days(self) -> tuple[int, int] | None:
         for first, _ in _walk(self._keys, b""):
             for last, _ in _walk_back(self._keys, None):
@@ -294,16 +347,15 @@ def _walk_back(family: rocksdict.Rdict, begin: bytes | None) -> Pairs:
     walk.status()
 
 
-def _runs(entries: Sequence[QueueEntry]) -> Iterator[Sequence[QueueEntry]]:
-    """Split entries into runs of adjacent records."""
+def _parts(entries: Sequence[QueueEntry]) -> Iterator[Sequence[QueueEntry]]:
+    """Split entries where a gap between two records is too large for a walk."""
     begin = 0
     for at in range(1, len(entries)):
         before = entries[at - 1]
-        if entries[at].physical != before.physical + before.size:
+        if entries[at].physical - before.physical > _MAX_SPREAD * before.size:
             yield entries[begin:at]
             begin = at
-    if entries:
-        yield entries[begin:]
+    yield entries[begin:]
 
 
 class DroppedQueues:

@@ -156,6 +156,7 @@ class RocksMessageStore:
             return
         for entry in self.entries(queue, queue.pending_min, min_offset - queue.pending_min):
             self._batch.delete(database.U64.pack(entry.physical), self._in_records)
+        self._deletes_records = True
         self.stage_trim(queue, min_offset)
         # The newest records may be deleted now; their physical offsets must not be used again.
         self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
@@ -168,6 +169,7 @@ class RocksMessageStore:
         self._put(database.RELEASED_KEY, database.U64.pack(physical))
         self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
         self._release = physical
+        self._deletes_records = True
         self._batch.delete_range(_day_key(0), _day_key(database.day_of(oldest)), self._in_keys)
 
     def sweep(self, limit: int) -> int:
@@ -200,6 +202,8 @@ class RocksMessageStore:
         self._dropped.settle()
         if self._release != self.min_physical:
             self._recent.release(self._release)
+        if self._deletes_records:
+            self._reader.forget()
         self.min_physical = self._release
         self.last_time = self._last_time
         self._begin()
@@ -393,6 +397,7 @@ class RocksMessageStore:
         self._batch = rocksdict.WriteBatch(raw_mode=True)
         self._meta_keys: set[bytes] = set()
         self._committed_physical = self.next_physical
+        self._deletes_records = False
 
     def _put(self, key: bytes, value: bytes) -> None:
         self._meta_keys.add(key)
@@ -409,6 +414,7 @@ class RocksMessageStore:
             return 0
         number, begin, end = found
         upto = min(end, begin + limit)
+        self._deletes_records = True
         # If entries are damaged, their records stay until they expire; otherwise the removal would never end.
         with contextlib.suppress(StoreDamaged):
             for entry in self._reader.entries(number, begin, upto - begin):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mqguard.model.record import decode
 from mqguard.store.queues import Queue, RecentRecords
+from mqguard.store.reader import MAX_PASSED_BYTES, MAX_WALK_BYTES, PassedRecords
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.testing.store_contract import put, queue_of
 
@@ -130,3 +131,71 @@ def test_a_read_returns_no_record_of_another_queue(messages):
                 found = [decode(data) for data in store.read(queue, offset, 32, 1 << 20)]
                 assert [(int(one.topic[1:]), len(one.body)) for one in found] == expected[offset:]
         store.close()
+
+
+step = st.one_of(
+    st.tuples(st.just("read"), st.integers(0, QUEUES - 1), st.integers(0, 40), st.integers(1, 32)),
+    st.tuples(st.just("select"), st.integers(0, QUEUES - 1), st.integers(0, 40), st.integers(1, 32)),
+    st.tuples(st.just("evict"), st.integers(0, QUEUES - 1), st.integers(0, 20), st.just(0)),
+    st.tuples(st.just("release"), st.just(0), st.integers(0, 30), st.just(0)),
+)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, QUEUES - 1), st.integers(0, 400)), min_size=30, max_size=120),
+    st.lists(step, max_size=20),
+)
+@settings(max_examples=40, deadline=None)
+def test_records_that_a_read_passed_are_those_on_the_disk(messages, steps):
+    """Reads of several queues after each other return what a read of each single record returns, also after deletions."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = RocksMessageStore(Path(directory) / "store")
+        for number, size in messages:
+            put(store, bytes(size), topic=f"T{number}")
+        store.commit(sync=False)
+        store.close()
+        store = RocksMessageStore(Path(directory) / "store")
+        for kind, number, offset, limit in steps:
+            queue = store.queue(f"T{number}", 0)
+            if queue is None:
+                continue
+            begin = min(max(offset, queue.min_offset), queue.max_offset)
+            entries = store.entries(queue, begin, limit)
+            alone = [store.record(entry.physical) for entry in entries]
+            if kind == "read" and entries:
+                assert store.read(queue, begin, limit, 1 << 20) == alone
+            elif kind == "select":
+                chosen = [at for at in range(len(entries)) if at % 3 != 1]
+                expected = [alone[at] for at in chosen if alone[at] is not None]
+                assert store.records(queue, [entries[at] for at in chosen]) == expected
+            elif kind == "evict":
+                store.stage_evict(queue, begin)
+            elif entries:
+                store.stage_release(entries[0].physical, 0)
+            store.commit(sync=False)
+        store.close()
+
+
+def test_the_records_that_reads_passed_are_bounded():
+    passed = PassedRecords()
+    for number in range(100):
+        passed.add({b"%d-%d" % (number, at): bytes(KIB) for at in range(1024)})
+        kept = sum(record is not None for record in passed.find([b"%d-%d" % (n, 0) for n in range(number + 1)]))
+        assert kept * 1024 * KIB <= MAX_PASSED_BYTES + 2 * MAX_WALK_BYTES
+    assert kept >= 4
+
+
+def test_a_deleted_record_is_not_read_from_memory(tmp_path):
+    store = RocksMessageStore(tmp_path / "store")
+    for number in range(40):
+        put(store, b"x", queue_id=number % 2)
+    store.commit(sync=False)
+    store.close()
+    store = RocksMessageStore(tmp_path / "store")
+    first, second = (queue_of(store, queue_id=number) for number in range(2))
+    assert None not in store.read(first, 0, 20, 1 << 20)
+    # The entries stay, so only the records are gone.
+    store.stage_release(store.entries(second, 10, 1)[0].physical, 0)
+    store.commit(sync=False)
+    assert [data is None for data in store.read(second, 0, 20, 1 << 20)] == [True] * 10 + [False] * 10
+    store.close()
