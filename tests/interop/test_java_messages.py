@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fixtures.access import create_topic, create_user, entry, grant
+from tests.fixtures.access import create_topic
 from tests.fixtures.waiting import eventually
-from tests.fixtures.wire import User, Wire
+from tests.fixtures.wire import Wire
 from tests.interop.conftest import DrivenClient
 from tests.interop.driver import bodies, expected
 
@@ -311,21 +311,3 @@ def test_another_client_reads_what_this_one_sent(
         client.do("consume", handle="x", topic=topic, group=name("group"))
         assert Counter(bodies(client.do("received", handle="x", count=16))) == wanted
         client.do("stop", handle="x")
-
-
-def test_a_request_is_answered_by_a_user_who_may_read_it(java: DrivenClient, admin: Wire, name: Name) -> None:
-    """The responder needs no permission on the reply topic."""
-    topic, group, asker, responder = name("topic"), name("group"), name("asker"), name("responder")
-    create_topic(admin, topic)
-    for user, entries in (
-        (asker, [entry(f"Topic:{topic}", "Pub")]),
-        (responder, [entry(f"Topic:{topic}", "Sub"), entry(f"Group:{group}", "Sub")]),
-    ):
-        create_user(admin, user, "12345678")
-        grant(admin, user, *entries)
-
-    java.as_(User(responder, "12345678")).do("respond", handle="r", topic=topic, group=group)
-    answer = java.as_(User(asker, "12345678")).do("request", topic=topic, count=5, body="q", timeout=20000)
-    failures = java.do("responded", handle="r")["failures"]
-
-    assert (answer["replies"], failures) == ([f"q-{i}-answered" for i in range(5)], [])

@@ -12,6 +12,7 @@ import msgspec
 from mqguard.engine.fair_shares import FairSlots
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.model.peer import Channel
+from mqguard.remoting.codes import LanguageCode
 from mqguard.remoting.link import Link
 
 REPLY_TO_CLIENT = "REPLY_TO_CLIENT"
@@ -67,7 +68,15 @@ class OpenRequests:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def add(self, pairs: Mapping[str, str], topic: str, link: Link, access: AdmittedRequest, now_ms: int) -> bool:
+    def add(
+        self,
+        pairs: Mapping[str, str],
+        topic: str,
+        link: Link,
+        access: AdmittedRequest,
+        now_ms: int,
+        language: int = LanguageCode.JAVA,
+    ) -> bool:
         """Add a request that a client sends.
 
         Of several requests with the same ids the first one counts, so a reader of the request cannot get the reply.
@@ -78,6 +87,7 @@ class OpenRequests:
             link: Connection of the sender.
             access: The admitted request.
             now_ms: Monotonic time.
+            language: Language of the sender.
 
         Returns:
             False if there is no room for it. True also if the message is not a request or its ids are too long.
@@ -97,7 +107,8 @@ class OpenRequests:
             self._remove(self._numbers[number])
         self._last_number += 1
         access.hold()
-        self._insert(OpenRequest(request_id, topic, link, access, now_ms + _ttl(pairs.get(TTL)), self._last_number))
+        deadline = now_ms + _ttl(pairs.get(TTL), language)
+        self._insert(OpenRequest(request_id, topic, link, access, deadline, self._last_number))
         return True
 
     def find(self, client_id: str, correlation_id: str, now_ms: int) -> OpenRequest | None:
@@ -151,8 +162,12 @@ class OpenRequests:
             del self._channels[channel]
 
 
-def _ttl(text: str | None) -> int:
-    """Return the milliseconds that the sender waits."""
+def _ttl(text: str | None, language: int) -> int:
+    """Return the milliseconds that the sender waits.
+
+    Source: Apache RocketMQ's client for Go 2.1.2, `prepareSendRequest`. It writes seconds, and drops the rest.
+    """
     if text is None or not text.isascii() or not text.isdigit():
         return DEFAULT_TTL_MS
-    return min(int(text[:12]), MAX_TTL_MS)
+    number = int(text[:12])
+    return min((number + 1) * 1_000 if language == LanguageCode.GO else number, MAX_TTL_MS)

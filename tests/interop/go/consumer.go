@@ -139,6 +139,12 @@ func pull(s step) (answer, error) {
 }
 
 func closeAll(step) (answer, error) {
+	for key, state := range responders {
+		if err := state.consumer.Shutdown(); err != nil {
+			return nil, err
+		}
+		delete(responders, key)
+	}
 	for key, state := range consumers {
 		if err := state.consumer.Shutdown(); err != nil {
 			return nil, err

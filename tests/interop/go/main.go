@@ -84,6 +84,7 @@ func run(s step) (result answer) {
 	verbs := map[string]func(step) (answer, error){
 		"send": send, "createTopic": createTopic, "consume": consume, "received": received, "stop": stop, "pull": pull, "close": closeAll,
 		"transact": transact, "half": half, "checked": checked, "endTransact": endTransact,
+		"request": request, "respond": respond, "responded": responded,
 	}
 	verb, known := verbs[s.verb]
 	if !known {

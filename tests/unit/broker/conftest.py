@@ -107,12 +107,12 @@ class House:
         self.app.closed(wire)
         self.app.end_of_iteration()
 
-    def command(self, code, ext=None, body=b"", *, user="root", flag=0, version=513):
+    def command(self, code, ext=None, body=b"", *, user="root", flag=0, version=513, language=0):
         ext = {key: str(value) for key, value in (ext or {}).items()}
         if user:
             ext["AccessKey"] = user
             ext["Signature"] = sign(Secret(SECRET), signed_content(ext, body, version))
-        return Command(code, next(self._opaques), flag, version, 0, None, ext, body)
+        return Command(code, next(self._opaques), flag, version, language, None, ext, body)
 
     def give(self, wire, *commands):
         """Serve frames in one iteration of the event loop."""

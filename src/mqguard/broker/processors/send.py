@@ -150,7 +150,8 @@ class SendProcessor:
         if names.owner_of(message.topic) is not None:
             return
         pairs = properties.parse(message.properties)
-        if not self._requests.add(pairs, message.topic, request.link, request.access, self._monotonic_ms()):
+        now, language = self._monotonic_ms(), request.command.language
+        if not self._requests.add(pairs, message.topic, request.link, request.access, now, language):
             raise RequestRefused(
                 ResponseCode.SYSTEM_BUSY, "too many requests wait for a reply: wait for replies before you send more"
             )

@@ -3,10 +3,12 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.RequestCallback;
 import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
@@ -30,15 +32,39 @@ final class Replies {
         return producer;
     }
 
-    /** Sends requests one after the other and gives the bodies of their replies. */
+    /** Sends requests and gives the bodies of their replies; each waits for its reply, or all wait together. */
     void request(Step step, Map<String, Object> answer) throws Exception {
         DefaultMQProducer producer = producer(step, "interop_asker");
         List<Object> replies = new ArrayList<>();
+        List<CompletableFuture<Message>> pending = new ArrayList<>();
+        boolean async = step.get("mode", "sync").equals("async");
+        long timeout = step.number("timeout", 10000);
         try {
             for (int i = 0; i < step.number("count", 1); i++) {
                 byte[] body = (step.get("body", "question") + "-" + i).getBytes(StandardCharsets.UTF_8);
-                Message reply = producer.request(new Message(step.get("topic"), body), step.number("timeout", 10000));
-                replies.add(new String(reply.getBody(), StandardCharsets.UTF_8));
+                Message message = new Message(step.get("topic"), body);
+                CompletableFuture<Message> reply = new CompletableFuture<>();
+                pending.add(reply);
+                if (!async) {
+                    reply.complete(producer.request(message, timeout));
+                    continue;
+                }
+                producer.request(message, new RequestCallback() {
+                    @Override
+                    public void onSuccess(Message received) {
+                        if (received != null) { // it is null when only the request was sent
+                            reply.complete(received);
+                        }
+                    }
+
+                    @Override
+                    public void onException(Throwable failure) {
+                        reply.completeExceptionally(failure);
+                    }
+                }, timeout);
+            }
+            for (CompletableFuture<Message> reply : pending) {
+                replies.add(new String(reply.get().getBody(), StandardCharsets.UTF_8));
             }
         } finally {
             producer.shutdown();
@@ -55,6 +81,7 @@ final class Replies {
         consumer.setNamesrvAddr(step.get("namesrv"));
         consumer.setInstanceName(step.get("handle") + "_" + System.nanoTime());
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.setAwaitTerminationMillisWhenShutdown(10_000);
         consumer.subscribe(step.get("topic"), "*");
         consumer.registerMessageListener((MessageListenerConcurrently) (batch, context) -> {
             for (MessageExt message : batch) {

@@ -12,7 +12,7 @@ from mqguard.broker import open_requests
 from mqguard.dispatch import client_calls
 from mqguard.model import properties
 from mqguard.model.topic import TopicConfig
-from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
+from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, LanguageCode, ResponseCode
 from mqguard.remoting.command import Command
 from tests.unit.broker.conftest import House, answer_to
 
@@ -33,11 +33,13 @@ def asking(house):
     return house
 
 
-def ask(house, wire=None, client="c1", correlation="42", ttl="3000", topic="questions", user="root", **more):
+def ask(
+    house, wire=None, client="c1", correlation="42", ttl="3000", topic="questions", user="root", language=0, **more
+):
     pairs = {"REPLY_TO_CLIENT": client, "CORRELATION_ID": correlation, "TTL": ttl, **more}
     ext = {"a": "p", "b": topic, "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 9, "h": 3}
     ext["i"] = properties.text_of(pairs)
-    return house.call(310, ext, b"question", wire=wire or house.asker, user=user)
+    return house.call(310, ext, b"question", wire=wire or house.asker, user=user, language=language)
 
 
 def reply_command(house, code=325, pairs=PROPERTIES, topic=TOPIC, **more):
@@ -139,6 +141,17 @@ def test_a_request_is_open_until_its_timeout(ttl, lives):
     assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "43"})[0]().code == ResponseCode.SYSTEM_ERROR
     house.tick()
     assert house.broker.pending.open_requests == 0
+
+
+@pytest.mark.parametrize(("ttl", "lives"), [("20", 20_999), ("0", 999), ("9" * 20, 599_999)])
+def test_the_go_client_gives_its_time_in_seconds(ttl, lives):
+    for waited in (lives, lives + 1):
+        house = House()
+        house.engine.topics.put(TopicConfig("questions", 4, 4))
+        house.asker = house.connect()
+        ask(house, ttl=ttl, language=LanguageCode.GO)
+        house.clock.now += waited
+        assert (reply(house)[1] is not None) is (waited == lives)
 
 
 def test_a_reader_of_a_request_cannot_get_its_reply(house):
