@@ -125,7 +125,7 @@ PROPERTY_FILTER = Option(
     "enablePropertyFilter",
     option.BOOLEAN,
     default=False,
-    help="True if consumers may filter messages by their properties, with SQL92 expressions.",
+    help="True if consumers that pull may filter messages with SQL92 expressions. Those that pop always may.",
     section="engine",
 )
 FILTER_SUPPORT_RETRY = Option(

@@ -191,12 +191,13 @@ class Filters:
         self._tag_filters = functools.lru_cache(maxsize=_MAX_CACHED)(tag_filter)
         self._sql_filters = _SqlCache()
 
-    def find(self, kind: str | None, expression: str | None) -> MessageFilter | None:
+    def find(self, kind: str | None, expression: str | None, *, is_pop: bool = False) -> MessageFilter | None:
         """Return the filter of an expression, None if it matches every message.
 
         Args:
             kind: Language of the expression: `TAG`, which is the default, or `SQL92`.
             expression: Text of the filter.
+            is_pop: True for a pop. `enablePropertyFilter` is about pulls only (Apache: `PopMessageProcessor`).
 
         Raises:
             FilterUnsupported: The broker accepts only tags.
@@ -204,7 +205,7 @@ class Filters:
         """
         expression = expression or ""
         if kind and kind != TAG:
-            self._require_language(kind)
+            self._require_language(kind, has_sql=is_pop or self._has_sql)
         if len(expression) > MAX_EXPRESSION_CHARS:
             raise FilterInvalid(f"{_FAILED}: it is longer than {MAX_EXPRESSION_CHARS} characters")
         if kind == SQL92:
@@ -213,9 +214,10 @@ class Filters:
             return None
         return self._tag_filters(expression) if len(expression) <= _MAX_CACHED_CHARS else tag_filter(expression)
 
-    def _require_language(self, kind: str) -> None:
+    @staticmethod
+    def _require_language(kind: str, *, has_sql: bool) -> None:
         shown = kind if len(kind) <= _MAX_SHOWN_CHARS else f"{kind[:_MAX_SHOWN_CHARS]}…"
-        if not self._has_sql:
+        if not has_sql:
             raise FilterUnsupported(f"The broker does not support consumer to filter message by {shown}")
         if kind != SQL92:
             raise FilterInvalid(f"{_FAILED}: unknown type {shown}")

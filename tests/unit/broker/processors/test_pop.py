@@ -366,11 +366,20 @@ def test_a_peek_takes_no_message(house):
         ({"invisibleTime": -1}, ResponseCode.INVALID_PARAMETER),
         ({"invisibleTime": 1 << 62}, ResponseCode.INVALID_PARAMETER),
         ({"consumerGroup": "CID_RMQ_SYS_DELAY"}, ResponseCode.NO_PERMISSION),
-        ({"exp": "x", "expType": "other"}, ResponseCode.SYSTEM_ERROR),
+        ({"exp": "x", "expType": "other"}, ResponseCode.SUBSCRIPTION_PARSE_FAILED),
+        ({"exp": "a >> 1", "expType": "SQL92"}, ResponseCode.SUBSCRIPTION_PARSE_FAILED),
     ],
 )
 def test_impossible_pops_are_refused(house, change, code):
     assert house.call(POP, popping(**change)).code == code
+
+
+def test_a_pop_filters_with_an_expression_whatever_pulls_may_do(house):
+    """Apache's broker looks at `enablePropertyFilter` for pulls only."""
+    send(house, b"one")
+    assert house.call(POP, popping(exp="TAGS IS NULL", expType="SQL92")).code == 0
+    send(house, b"two")
+    assert house.call(POP, popping(exp="TAGS IS NOT NULL", expType="SQL92")).code != 0
 
 
 def test_a_disabled_group_is_refused(house):
