@@ -152,7 +152,9 @@ class RpcAdmission:
         self._resume = resume
         self._operations = {rpc: _operation(rpc, row) for rpc, row in table.items()}
 
-    def request(self, rpc: str, message: Any, fields: Fields, peer: Peer) -> RpcRequest:
+    def request(
+        self, rpc: str, message: Any, fields: Fields, peer: Peer, *, is_stream_open: bool = False
+    ) -> RpcRequest:
         """Return a call with one of its messages in the form of the guard.
 
         Args:
@@ -160,12 +162,13 @@ class RpcAdmission:
             message: The request message.
             fields: The header fields of the call.
             peer: The connection.
+            is_stream_open: True if an earlier message of the call was admitted: its date was that of the beginning.
         """
         credentials, malformed = _NO_CREDENTIALS, None
         try:
             date = fields.field(DATE_TIME)
             credentials = read_grpc_credentials(fields.field(AUTHORIZATION), date)
-            if credentials.signature is not None and self._freshness is not None:
+            if credentials.signature is not None and self._freshness is not None and not is_stream_open:
                 self._freshness.check(date)
         except AuthenticationFailed as failure:
             malformed = AuthenticationFailed(failure.reason, failure.message)  # without the frames of the traceback

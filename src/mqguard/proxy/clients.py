@@ -141,6 +141,11 @@ class GrpcClients:
             raise CallRefused(pb.TOO_MANY_REQUESTS, f"the client has more than {MAX_STREAMS} streams")
         client.streams[stream] = None
 
+    def settings_on(self, stream: GrpcCall) -> pb.Settings | None:
+        """Return the settings that a client has got on a stream, None if there are none."""
+        client = self._by_stream.get(stream)
+        return None if client is None else client.settings
+
     def end_stream(self, stream: GrpcCall) -> None:
         """Forget a stream that has ended."""
         client = self._by_stream.pop(stream, None)

@@ -56,7 +56,7 @@ class GrpcFace:
             *ConsumerHandlers(backend, self.clients, self._renewals, settings, clock).rpcs(),
             *self._telemetry.rpcs(),
         ]
-        self.server = RpcServer(admission, rpcs, self._telemetry.stream_ended, suspension)
+        self.server = RpcServer(admission, rpcs, self._telemetry, suspension)
 
     def tick(self) -> None:
         """Do the work that is due by the clock."""

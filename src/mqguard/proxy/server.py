@@ -5,7 +5,7 @@
 # Rule 3: a client id belongs to the sender, so a sender reaches nothing of a client of another one.
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final, Protocol
 
 from mqguard.dispatch.rpc_admission import SERVICE, RpcAdmission, RpcRequest
 from mqguard.dispatch.suspended import NoSuspension, Suspension
@@ -25,6 +25,19 @@ MAX_CLIENT_ID: Final = 255
 TELEMETRY: Final = "Telemetry"
 
 
+class StreamHandler(Protocol):
+    """Handler of Telemetry calls."""
+
+    def is_known(self, stream: GrpcCall) -> bool:
+        """Return True if a command of the stream was admitted."""
+
+    def stream_ended(self, stream: GrpcCall) -> None:
+        """Forget a stream that has ended."""
+
+    def refused(self, stream: GrpcCall, command: pb.TelemetryCommand | None, error: Exception) -> None:
+        """Answer a command that was denied or that is not valid; None for a command that could not be read."""
+
+
 class RpcServer:
     """Serves the calls of all listeners (`net.server.CallApplication`).
 
@@ -32,7 +45,7 @@ class RpcServer:
         admission: Admission of calls.
         rpcs: All RPCs.
         suspension: Store of requests that wait for plugins; without it they are refused.
-        stream_ended: Called with a Telemetry call that has ended.
+        streams: Handler of Telemetry calls that end or are refused.
 
     Attributes:
         methods: The methods by their paths.
@@ -42,14 +55,14 @@ class RpcServer:
         self,
         admission: RpcAdmission,
         rpcs: Sequence[Rpc],
-        stream_ended: Callable[[GrpcCall], None],
+        streams: StreamHandler,
         suspension: Suspension | None = None,
     ) -> None:
         self._admission = admission
         self._rpcs = {f"{SERVICE}{rpc.name}": rpc for rpc in rpcs}
         self.methods = Methods({path: rpc.name == TELEMETRY for path, rpc in self._rpcs.items()})
         self._suspension = NoSuspension() if suspension is None else suspension
-        self._stream_ended = stream_ended
+        self._streams = streams
         self._waiting: Waiting = {}
 
     @property
@@ -69,10 +82,10 @@ class RpcServer:
             if kind is EventKind.CALL or kind is EventKind.MESSAGE:
                 self._serve(link, call, event.message)
             elif kind is EventKind.END:
-                self._stream_ended(call)
+                self._streams.stream_ended(call)
                 call.end()
             elif call.is_streaming:
-                self._stream_ended(call)
+                self._streams.stream_ended(call)
             else:
                 self._cancel(call)
 
@@ -85,9 +98,10 @@ class RpcServer:
         rpc = self._rpcs[call.path]
         try:
             message = rpc.request.FromString(data)
-            request = self._admission.request(rpc.name, message, call, link.peer)
+            is_open = call.is_streaming and self._streams.is_known(call)
+            request = self._admission.request(rpc.name, message, call, link.peer, is_stream_open=is_open)
         except Exception as error:  # noqa: BLE001, rule 2
-            _fail(call, rpc, error)
+            self._fail(call, rpc, None, error)
             return
         self._admit(link, call, rpc, request, lambda: self._admission.admit(request))
 
@@ -102,7 +116,7 @@ class RpcServer:
         except PluginCallsPending as pending:
             self._suspend(link, call, rpc, request, pending, access)
         except Exception as error:  # noqa: BLE001, rule 2
-            _fail(call, rpc, error)
+            self._fail(call, rpc, request.message, error)
 
     def _suspend(
         self,
@@ -128,7 +142,7 @@ class RpcServer:
         try:
             self._suspension.suspend(link, held, pending, lambda: self._admit(link, call, rpc, request, admit))
         except Exception as error:  # noqa: BLE001, rule 2
-            _fail(call, rpc, error)
+            self._fail(call, rpc, request.message, error)
 
     def _decided(self, request: RpcRequest, results: PluginResults, access: AdmittedRequest | None) -> AdmittedRequest:
         if access is not None and access.is_current():
@@ -136,6 +150,12 @@ class RpcServer:
         if access is not None:
             results.renew()
         return self._admission.resume(request, results)
+
+    def _fail(self, call: GrpcCall, rpc: Rpc, message: pb.TelemetryCommand | None, error: Exception) -> None:
+        if rpc.name == TELEMETRY:
+            self._streams.refused(call, message, error)
+        else:
+            call.reply(rpc.answer(status=statuses.of_error(rpc.name, error)).SerializeToString())
 
 
 def _client_id(call: GrpcCall) -> str:
@@ -152,12 +172,3 @@ def _client_id(call: GrpcCall) -> str:
             pb.BAD_REQUEST, f"the client id has {len(found)} characters, and the maximum is {MAX_CLIENT_ID}"
         )
     return found
-
-
-def _fail(call: GrpcCall, rpc: Rpc, error: Exception) -> None:
-    message: Any = rpc.answer(status=statuses.of_error(rpc.name, error))
-    if rpc.name == TELEMETRY:
-        # The stream stays: a client may be denied one topic, and its other settings follow on the same stream.
-        call.send(message.SerializeToString())
-    else:
-        call.reply(message.SerializeToString())

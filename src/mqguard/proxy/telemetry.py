@@ -7,9 +7,12 @@ memberships are those of every other client.
 from typing import Final
 
 from mqguard.guard.admitted_request import AdmittedRequest
+from mqguard.guard.errors import DenialReason, Refused
 from mqguard.model import properties, record
 from mqguard.model.process import Clock
 from mqguard.model.topic import SubscriptionGroupConfig
+from mqguard.proxy import statuses
+from mqguard.proxy.backoff import consumer_policy, producer_policy
 from mqguard.proxy.clients import GrpcClient, GrpcClients
 from mqguard.proxy.messages import MessageDelivery, duration, message_of
 from mqguard.proxy.ports import Backend
@@ -28,11 +31,9 @@ from mqguard.remoting.bodies.clients import (
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.codes import LanguageCode, RequestCode
 from mqguard.remoting.command import Command
-from mqguard.rpc.calls import GrpcCall
+from mqguard.rpc.calls import GrpcCall, GrpcStatus
 from mqguard.rpc.protocol import messages_pb2 as pb
 
-BACKOFF_SECONDS: Final = (1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200)
-"""Delays of consumers that have failed, by attempt: Apache's levels of delayed messages."""
 MAX_TOPICS: Final = 1_000
 """Maximum topics in the settings of a client."""
 MAX_EXPRESSION: Final = 4_096
@@ -51,6 +52,12 @@ _LANGUAGES: Final = {
     "NODE_JS": LanguageCode.NODE_JS,
 }
 _PUSH: Final = frozenset({pb.PUSH_CONSUMER, pb.LITE_PUSH_CONSUMER})
+_POLICY_DENIALS: Final = frozenset({DenialReason.DENIED, DenialReason.NO_MATCH})
+_GRPC_STATUSES: Final[dict[int, GrpcStatus]] = {
+    pb.UNAUTHORIZED: GrpcStatus.PERMISSION_DENIED,
+    pb.TOO_MANY_REQUESTS: GrpcStatus.RESOURCE_EXHAUSTED,
+    pb.INTERNAL_SERVER_ERROR: GrpcStatus.INTERNAL,
+}
 
 
 class TelemetryHandlers:
@@ -125,6 +132,31 @@ class TelemetryHandlers:
             self._clients.remove(client)
         call.reply(pb.NotifyClientTerminationResponse(status=OK))
 
+    def refused(self, stream: GrpcCall, command: pb.TelemetryCommand | None, error: Exception) -> None:
+        """Answer a command that was denied or that is not valid.
+
+        Users of clients read nothing of a stream that has ended; the client for Java does not open it again when it
+        starts. So a client without a permission gets default settings with the reason. It is not registered, its calls
+        are denied, and its user reads why. A listener calls nothing that its user sees: its start fails.
+
+        Args:
+            stream: The stream.
+            command: The command, None if it could not be read.
+            error: The reason.
+        """
+        status = statuses.of_error("Telemetry", error)
+        settings = self._clients.settings_on(stream)
+        if settings is None and command is not None and _may_go_on(command.settings, error):
+            settings = self._answered(command.settings, None)
+        if settings is None:
+            stream.fail(_GRPC_STATUSES.get(status.code, GrpcStatus.INVALID_ARGUMENT), f"{status.code} {status.message}")
+        else:
+            stream.send(pb.TelemetryCommand(status=status, settings=settings).SerializeToString())
+
+    def is_known(self, stream: GrpcCall) -> bool:
+        """Return True if settings on the stream were admitted."""
+        return self._clients.settings_on(stream) is not None
+
     def stream_ended(self, stream: GrpcCall) -> None:
         """Forget a stream that has ended."""
         self._clients.end_stream(stream)
@@ -145,15 +177,10 @@ class TelemetryHandlers:
         if settings.HasField("publishing"):
             answered.publishing.max_body_size = self._settings.max_body
             answered.publishing.validate_message_type = True
-            backoff = answered.backoff_policy
-            backoff.Clear()
-            backoff.max_attempts = 3
-            backoff.exponential_backoff.initial.CopyFrom(duration(10))
-            backoff.exponential_backoff.max.CopyFrom(duration(1_000))
-            backoff.exponential_backoff.multiplier = 2
+            answered.backoff_policy.CopyFrom(producer_policy())
             return answered
         group = config or SubscriptionGroupConfig(settings.subscription.group.name)
-        answered.backoff_policy.CopyFrom(backoff_policy(group))
+        answered.backoff_policy.CopyFrom(consumer_policy(group))
         subscription = answered.subscription
         subscription.fifo = group.consume_orderly
         subscription.receive_batch_size = self._settings.receive_batch
@@ -182,12 +209,15 @@ class TelemetryHandlers:
         )
 
 
-def backoff_policy(group: SubscriptionGroupConfig) -> pb.RetryPolicy:
-    """Return the policy by which consumers of a group retry."""
-    delays = [duration(seconds * 1000) for seconds in BACKOFF_SECONDS]
-    return pb.RetryPolicy(
-        max_attempts=max(1, group.retry_max_times + 1), customized_backoff=pb.CustomizedBackoff(next=delays)
-    )
+def _may_go_on(settings: pb.Settings, error: Exception) -> bool:
+    """Return True if a client can do without its settings: it has authenticated, and its own calls will be denied."""
+    if not isinstance(error, Refused) or error.reason not in _POLICY_DENIALS or settings.client_type in _PUSH:
+        return False
+    try:
+        _check(settings)
+    except CallRefused:
+        return False
+    return True
 
 
 def _check(settings: pb.Settings) -> None:

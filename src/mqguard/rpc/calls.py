@@ -33,11 +33,13 @@ _REQUIRED: Final = frozenset({":method", ":scheme", ":path"})
 
 
 class GrpcStatus(enum.IntEnum):
-    """Status codes of gRPC that the transport itself uses; refusals of RocketMQ are in the messages."""
+    """Status codes of gRPC that calls end with; refusals of RocketMQ are in the answers of RPCs that have one."""
 
     OK = 0
     CANCELLED = 1
+    INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     INTERNAL = 13

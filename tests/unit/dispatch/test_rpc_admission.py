@@ -85,6 +85,13 @@ def test_an_old_signature_is_refused_on_a_connection_that_has_authenticated(worl
     assert reason(admitting, signed("20200101T000000Z")) is DenialReason.STALE_SIGNATURE
 
 
+def test_an_open_stream_goes_on_with_its_first_date(world):
+    """A client sends its settings again on the stream that it opened days ago."""
+    admitting = admission(world)
+    request = admitting.request("QueryRoute", ROUTE, signed("20200101T000000Z"), PEER, is_stream_open=True)
+    assert admitting.admit(request).user == "alice"
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
