@@ -16,6 +16,7 @@ from tests.fixtures.access import ADMIN
 from tests.fixtures.server import Server, environment
 from tests.fixtures.wire import User, Wire
 from tests.interop.driver import Driver
+from tests.interop.grpc_clients import COMMANDS, Access, GrpcClient, endpoint_of, started, super_client
 from tests.interop.outsiders import OUTSIDERS, Outsider
 from tests.interop.toolchain import JAVA_CLIENTS, OLD_JAVA_CLIENT, cpp_driver, go_driver, java_driver
 
@@ -220,6 +221,30 @@ def go(drivers: Drivers, server: Server) -> DrivenClient:
 def cpp(drivers: Drivers, server: Server) -> DrivenClient:
     """Return the Super user at the module's server with the official C++ core."""
     return DrivenClient(drivers.get("cpp"), server)
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(one, marks=pytest.mark.xdist_group(f"grpc-{one}")) for one in COMMANDS]
+)
+def grpc_driver(
+    request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Driver]:
+    """Start the driver of each official gRPC client, whose clients end with the module."""
+    with started(request.param, tmp_path_factory.mktemp(f"grpc-{request.param}")) as driver:
+        yield driver
+        driver.kill()
+
+
+@pytest.fixture
+def grpc(grpc_driver: Driver, server: Server) -> GrpcClient:
+    """Return the Super user at the module's server, with each official gRPC client."""
+    return super_client(grpc_driver, endpoint_of(server))
+
+
+@pytest.fixture
+def access(server: Server, admin: Wire) -> Access:
+    """Return the means to create topics, groups and users at the module's server."""
+    return Access(admin, endpoint_of(server))
 
 
 @pytest.fixture(params=list(OUTSIDERS))

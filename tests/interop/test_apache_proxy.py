@@ -38,6 +38,7 @@ class Proxied:
     def call(self, verb: str, **arguments: object) -> dict[str, Any]:
         """Do a step as this user, and return the answer, which may be a refusal."""
         who = {"endpoint": self.endpoint, "user": self.user.name, "secret": self.user.secret}
+        who |= {"tls": "false", "patience": "10"}
         return self.driver.call(verb, **{**who, **arguments})
 
     def do(self, verb: str, **arguments: object) -> dict[str, Any]:

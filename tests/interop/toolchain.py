@@ -160,8 +160,8 @@ def java_proxy(home: Path) -> list[str]:
 
 def java_grpc_driver(home: Path) -> list[str]:
     """Return the command that starts the driver of the official gRPC client for Java."""
-    sources = [HERE / "java" / "grpc" / "GrpcDriver.java"]
-    sources += [HERE / "java" / "src" / f"{name}.java" for name in ("Failure", "Json", "Loop", "Step", "Version")]
+    sources = [*(HERE / "java" / "grpc").glob("*.java")]
+    sources += [HERE / "java" / "src" / f"{name}.java" for name in ("Json", "Loop", "Step", "Version")]
     return ["java", *JAVA_FLAGS, *java_places(home, java_classes("grpc-5.2.0", "grpc-classes", sources)), "GrpcDriver"]
 
 
@@ -196,8 +196,18 @@ def java_classes(version: str, name: str, sources: Iterable[Path]) -> str:
 
 def cpp_driver(home: Path) -> list[str]:
     """Return the command that starts the driver on the C++ core, which a package for Python contains."""
-    locked = HERE / "cpp" / "requirements.txt"
-    with alone("cpp") as directory:
+    return python_driver("cpp", home)
+
+
+def python_grpc_driver(home: Path) -> list[str]:
+    """Return the command that starts the driver of the official gRPC client for Python."""
+    return python_driver("python", home)
+
+
+def python_driver(name: str, home: Path) -> list[str]:
+    """Return the command that starts `driver.py` of a directory with the packages that it locks, and no others."""
+    locked = HERE / name / "requirements.txt"
+    with alone(name) as directory:
         packages = directory / "packages"
 
         def fetch() -> None:
@@ -206,8 +216,8 @@ def cpp_driver(home: Path) -> list[str]:
             run([*pip, "--target", str(packages), "--require-hashes", "-r", str(locked)], where=directory)
 
         build_once(directory, "packages.stamp", [locked], fetch)
-    # The library writes its log below the home directory.
-    return ["env", f"PYTHONPATH={packages}", f"HOME={home}", sys.executable, str(HERE / "cpp" / "driver.py")]
+    # The libraries write their logs below the home directory.
+    return ["env", f"PYTHONPATH={packages}", f"HOME={home}", sys.executable, str(HERE / name / "driver.py")]
 
 
 def go_driver() -> list[str]:

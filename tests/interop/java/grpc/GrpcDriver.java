@@ -1,142 +1,107 @@
+import java.io.Closeable;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.time.Duration;
+import java.security.MessageDigest;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.time.Duration;
 import org.apache.rocketmq.client.apis.ClientConfiguration;
 import org.apache.rocketmq.client.apis.ClientConfigurationBuilder;
-import org.apache.rocketmq.client.apis.ClientServiceProvider;
-import org.apache.rocketmq.client.apis.SessionCredentialsProvider;
 import org.apache.rocketmq.client.apis.StaticSessionCredentialsProvider;
-import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
-import org.apache.rocketmq.client.apis.consumer.PushConsumer;
-import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
-import org.apache.rocketmq.client.apis.message.Message;
-import org.apache.rocketmq.client.apis.message.MessageBuilder;
 import org.apache.rocketmq.client.apis.message.MessageView;
-import org.apache.rocketmq.client.apis.producer.Producer;
 
-/** Drives the official gRPC client for Java. */
+/** Drives the official gRPC client for Java; every client has its default settings unless a step says otherwise. */
 public final class GrpcDriver {
-    private final ClientServiceProvider provider = ClientServiceProvider.loadService();
-    private final Map<String, SimpleConsumer> consumers = new HashMap<>();
-    private final Map<String, MessageView> views = new HashMap<>();
-    private final Map<String, PushConsumer> pushers = new HashMap<>();
-    private final Map<String, List<Map<String, Object>>> pushed = new HashMap<>();
+    private final Map<String, Closeable> open = new LinkedHashMap<>();
+    private final GrpcProducers producers = new GrpcProducers(open);
+    private final GrpcConsumers consumers = new GrpcConsumers(open);
+    private final GrpcListeners listeners = new GrpcListeners(open);
 
     public static void main(String[] args) throws Exception {
         Loop.run(new GrpcDriver()::run);
     }
 
     private void run(Step step, Map<String, Object> answer) throws Exception {
-        switch (step.verb) {
-            case "send": send(step, answer); break;
-            case "open": consumers.put(step.get("handle"), open(step)); break;
-            case "receive": receive(step, answer); break;
-            case "ack": consumers.get(step.get("handle")).ack(views.get(step.get("id"))); break;
-            case "change":
-                consumers.get(step.get("handle")).changeInvisibleDuration(views.get(step.get("id")), seconds(step));
-                break;
-            case "push": push(step); break;
-            case "pushed": pushed(step, answer); break;
-            case "stop": pushers.remove(step.get("handle")).close(); break;
-            default: throw new IllegalArgumentException("unknown step " + step.verb);
+        if (step.verb.equals("stop")) {
+            stop(step);
+        } else if (!producers.run(step, answer) && !consumers.run(step, answer) && !listeners.run(step, answer)) {
+            throw new IllegalArgumentException("unknown step " + step.verb);
         }
     }
 
-    private ClientConfiguration configuration(Step step) {
-        ClientConfigurationBuilder builder = ClientConfiguration.newBuilder()
-            .setEndpoints(step.get("endpoint"))
-            .enableSsl(false)
-            .setRequestTimeout(Duration.ofSeconds(10));
-        SessionCredentialsProvider credentials =
-            new StaticSessionCredentialsProvider(step.get("user"), step.get("secret"));
-        return builder.setCredentialProvider(credentials).build();
-    }
-
-    private void send(Step step, Map<String, Object> answer) throws Exception {
-        List<Object> ids = new ArrayList<>();
-        try (Producer producer = provider.newProducerBuilder()
-                .setClientConfiguration(configuration(step)).setTopics(step.get("topic")).build()) {
-            for (int number = 0; number < step.number("count", 1); number++) {
-                MessageBuilder builder = provider.newMessageBuilder().setTopic(step.get("topic"))
-                    .setBody((step.get("body") + "-" + number).getBytes(StandardCharsets.UTF_8));
-                if (step.arguments.containsKey("fifo")) {
-                    builder.setMessageGroup(step.get("fifo"));
-                }
-                Message message = builder.build();
-                ids.add(producer.send(message).getMessageId().toString());
+    /** Closes one client, or all; a push consumer waits for its open receives, so nobody waits for it unless asked. */
+    private void stop(Step step) throws InterruptedException {
+        List<Closeable> closed = new ArrayList<>();
+        if (step.arguments.containsKey("handle")) {
+            closed.add(open.remove(step.get("handle")));
+        } else {
+            closed.addAll(open.values());
+            open.clear();
+        }
+        for (Closeable client : closed) {
+            Thread thread = new Thread(() -> close(client));
+            thread.setDaemon(true);
+            thread.start();
+            if (step.is("wait")) {
+                thread.join();
             }
         }
-        answer.put("ids", ids);
     }
 
-    private Map<String, FilterExpression> subscription(Step step) {
-        FilterExpression all = new FilterExpression(step.get("expression", "*"), FilterExpressionType.TAG);
-        return Collections.singletonMap(step.get("topic"), all);
-    }
-
-    private SimpleConsumer open(Step step) throws Exception {
-        return provider.newSimpleConsumerBuilder().setClientConfiguration(configuration(step))
-            .setConsumerGroup(step.get("group")).setAwaitDuration(Duration.ofSeconds(5))
-            .setSubscriptionExpressions(subscription(step)).build();
-    }
-
-    private static Duration seconds(Step step) {
-        return Duration.ofSeconds(step.number("seconds", 10));
-    }
-
-    private void receive(Step step, Map<String, Object> answer) throws Exception {
-        List<Object> messages = new ArrayList<>();
-        for (MessageView view : consumers.get(step.get("handle")).receive(step.number("count", 16), seconds(step))) {
-            String id = "v" + views.size();
-            views.put(id, view);
-            Map<String, Object> shown = describe(view);
-            shown.put("id", id);
-            messages.add(shown);
-        }
-        answer.put("messages", messages);
-    }
-
-    private void push(Step step) throws Exception {
-        List<Map<String, Object>> seen = new ArrayList<>();
-        pushed.put(step.get("handle"), seen);
-        int failures = step.number("failures", 0);
-        pushers.put(step.get("handle"), provider.newPushConsumerBuilder().setClientConfiguration(configuration(step))
-            .setConsumerGroup(step.get("group")).setSubscriptionExpressions(subscription(step))
-            .setMessageListener(view -> {
-                synchronized (seen) {
-                    seen.add(describe(view));
-                    seen.notifyAll();
-                }
-                return view.getDeliveryAttempt() > failures ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE;
-            }).build());
-    }
-
-    private void pushed(Step step, Map<String, Object> answer) throws Exception {
-        List<Map<String, Object>> seen = pushed.get(step.get("handle"));
-        long end = System.currentTimeMillis() + step.number("timeout", 20000);
-        synchronized (seen) {
-            while (seen.size() < step.number("count", 1) && System.currentTimeMillis() < end) {
-                seen.wait(100);
-            }
-            answer.put("messages", new ArrayList<>(seen));
+    private static void close(Closeable client) {
+        try {
+            client.close();
+        } catch (IOException | RuntimeException failure) {
+            System.err.println("close: " + failure);
         }
     }
 
-    private static Map<String, Object> describe(MessageView view) {
-        Map<String, Object> out = new LinkedHashMap<>();
+    static ClientConfiguration configuration(Step step) {
+        ClientConfigurationBuilder builder = ClientConfiguration.newBuilder().setEndpoints(step.get("endpoint"));
+        if (step.arguments.containsKey("tls")) {
+            builder.enableSsl(step.is("tls"));
+        }
+        if (step.arguments.containsKey("patience")) {
+            builder.setRequestTimeout(Duration.ofSeconds(step.number("patience", 3)));
+        }
+        if (step.arguments.containsKey("user")) {
+            builder.setCredentialProvider(new StaticSessionCredentialsProvider(step.get("user"), step.get("secret")));
+        }
+        return builder.build();
+    }
+
+    static FilterExpression filter(Step step) {
+        return new FilterExpression(step.get("expression", "*"),
+            step.is("sql") ? FilterExpressionType.SQL92 : FilterExpressionType.TAG);
+    }
+
+    static Map<String, Object> describe(MessageView view) throws Exception {
         byte[] body = new byte[view.getBody().remaining()];
         view.getBody().duplicate().get(body);
-        out.put("body", new String(body, StandardCharsets.UTF_8));
+        Map<String, Object> out = new LinkedHashMap<>();
+        out.put("body", new String(body, 0, Math.min(body.length, 200), StandardCharsets.UTF_8));
+        out.put("size", body.length);
+        StringBuilder digest = new StringBuilder();
+        for (byte one : MessageDigest.getInstance("MD5").digest(body)) {
+            digest.append(String.format("%02x", one));
+        }
+        out.put("md5", digest);
         out.put("topic", view.getTopic());
         out.put("attempt", view.getDeliveryAttempt());
         out.put("messageId", view.getMessageId().toString());
+        out.put("tag", view.getTag().orElse(null));
+        out.put("keys", new ArrayList<>(view.getKeys()));
+        out.put("properties", view.getProperties());
+        out.put("messageGroup", view.getMessageGroup().orElse(null));
+        out.put("liteTopic", view.getLiteTopic().orElse(null));
+        out.put("priority", view.getPriority().orElse(null));
+        out.put("deliveryTimestamp", view.getDeliveryTimestamp().orElse(null));
+        out.put("bornTimestamp", view.getBornTimestamp());
+        out.put("seen", System.currentTimeMillis());
         return out;
     }
 }
