@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from mqguard.broker.registration import RemoteNameServer
 from mqguard.engine.fair_shares import FairQuota, FairSlots
 from mqguard.errors import MqguardError
+from mqguard.model.names import topic_fault
 from mqguard.model.process import Clock
 from mqguard.model.topic import PERM_READ
 from mqguard.remoting.bodies.codec import decode
@@ -119,8 +120,11 @@ class TopicRoutes:
             done: Called later with the route, unless the method returns False.
 
         Returns:
-            False if `queues` has the answer already, or if the owner waits for too many routes.
+            False if `queues` has the answer already, if the owner waits for too many routes, or if no topic can have
+            this name.
         """
+        if topic_fault(topic) is not None:
+            return False
         now = self._clock.monotonic_ms()
         route = self._routes.get(topic)
         if route is not None:

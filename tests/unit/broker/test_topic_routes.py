@@ -195,6 +195,13 @@ def test_nothing_is_requested_without_a_name_server() -> None:
     assert seen.routes.queues("t") == {}
 
 
+@pytest.mark.parametrize("topic", ["", "a b", "x" * 128, "%RETRY%" + "x" * 4_000_000])
+def test_impossible_names_are_neither_requested_nor_kept(seen: Seen, topic: str) -> None:
+    assert not seen.request(topic)
+    assert seen.servers[0].open == []
+    assert len(seen.routes) == 0
+
+
 def test_one_user_cannot_use_all_requests(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "OPEN_REQUESTS", 4)
     seen = Seen()
@@ -304,12 +311,12 @@ class TestAssignment:
         return house
 
     @staticmethod
-    def query(house: House, client: str, user: str = "root"):
+    def query(house: House, client: str, user: str = "root", strategy: str = "AVG"):
         body = {
             "topic": "t",
             "consumerGroup": "g",
             "clientId": client,
-            "strategyName": "AVG",
+            "strategyName": strategy,
             "messageModel": "CLUSTERING",
         }
         wire = house.connect()
@@ -348,6 +355,10 @@ class TestAssignment:
     def test_a_user_without_rights_causes_no_request(self, house: House, server: FakeNameServer) -> None:
         house.user("eve", ("Topic:t", "Sub"))
         assert self.query(house, "c1", user="eve")().code == ResponseCode.NO_PERMISSION
+        assert server.open == []
+
+    def test_a_large_request_does_not_wait(self, house: House, server: FakeNameServer) -> None:
+        assert self.queues(self.query(house, "c1", strategy="x" * 4_000_000)()) is None
         assert server.open == []
 
     def test_a_changed_topic_is_requested_again(self, house: House, server: FakeNameServer) -> None:

@@ -32,6 +32,8 @@ Queues = Callable[[str], Mapping[str, int]]
 """Function that returns the number of readable queues of a topic by broker; empty for an unknown topic."""
 MAX_ASSIGNED = 16_384
 """Maximum queues of a topic, at all brokers, that are assigned. Each takes some 3 us."""
+MAX_WAITING_BYTES = 4_096
+"""Maximum size of a request that waits for a name server. Clients send less than 1,000 bytes."""
 
 
 class AssignmentProcessor:
@@ -79,7 +81,7 @@ class AssignmentProcessor:
         if body.topic.startswith(named_topic(body.consumer_group, "")):
             # A client names its retry topic of pop like this. Another group may have a retry topic with that name.
             return Reply(body=encode(Assignments(message_queue_assignments=[])))
-        if self._routes is not None:
+        if self._routes is not None and len(request.command.body) <= MAX_WAITING_BYTES:
             waiting = request.without_body()
             if self._routes.request(
                 body.topic, request.access.owner, lambda found: self._answer_later(waiting, body, found)
