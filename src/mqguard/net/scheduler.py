@@ -48,7 +48,7 @@ _MAX_OVERDRAFT_S: Final = 0.2
 _MAX_ACCOUNTS: Final = 4_096
 _NEVER: Final = float("inf")
 
-_UNUSUAL_S: Final = 0.000_25
+_UNUSUAL_S: Final = 0.001
 """Time of one service above which the processor time is read, a call of the system."""
 
 _log = logging.getLogger(__name__)
