@@ -88,10 +88,11 @@ def sign_in(client: Any, step: Step) -> Any:
 
 
 def send(step: Step) -> Answer:
-    key = (step["namesrv"], step.get("user", ""), step.get("secret", ""))
+    key = (step["namesrv"], step.get("user", ""), step.get("secret", ""), step.get("group", ""))
     producer = PRODUCERS.get(key)
     if producer is None:
-        producer = sign_in(Producer(f"interop_producer_{len(PRODUCERS)}_{os.getpid()}", timeout=5000), step)
+        group = step.get("group", f"interop_producer_{len(PRODUCERS)}_{os.getpid()}")
+        producer = sign_in(Producer(group, timeout=5000), step)
         # Clients of a process with the same name share their routes, and those of a denied user are wrong.
         ffi_check(dll.SetProducerInstanceName(handle(producer), f"producer_{len(PRODUCERS)}".encode()))
         producer.start()
@@ -102,6 +103,9 @@ def send(step: Step) -> Answer:
         message.set_body(f"{step.get('body', 'message')}-{number}")
         message.set_tags(step.get("tag", ""))
         message.set_keys(step.get("key", ""))
+        for name in step:
+            if name.startswith("property."):
+                message.set_property(name.removeprefix("property."), step[name])
         if "level" in step:
             message.set_delay_time_level(int(step["level"]))
         match step.get("mode", "sync"):

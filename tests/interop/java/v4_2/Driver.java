@@ -5,6 +5,7 @@ public final class Driver {
     private final Producers producers = new Producers();
     private final Consumers consumers = new Consumers();
     private final Broker broker = new Broker();
+    private final Transactions transactions = new Transactions();
 
     public static void main(String[] args) throws Exception {
         Loop.run(new Driver()::run);
@@ -24,7 +25,11 @@ public final class Driver {
             case "stop": consumers.stop(step); break;
             case "pull": consumers.pull(step, answer); break;
             case "invoke": broker.invoke(step, answer); break;
-            case "close": producers.close(); consumers.close(); broker.close(); break;
+            case "transact": transactions.start(step); break;
+            case "half": transactions.send(step, answer); break;
+            case "checked": transactions.checked(step, answer); break;
+            case "endTransact": transactions.stop(step); break;
+            case "close": producers.close(); consumers.close(); broker.close(); transactions.close(); break;
             default: throw new IllegalArgumentException("unknown step " + step.verb);
         }
     }
