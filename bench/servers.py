@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mqguard-bench"
@@ -46,9 +47,25 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
+class Running(NamedTuple):
+    """The ports and the process id of `mqguard standalone`."""
+
+    broker: int
+    namesrv: int
+    grpc: int
+    pid: int
+
+
 @contextlib.contextmanager
 def standalone(*, acl: bool = True, extra: str = "") -> Iterator[tuple[int, int, int]]:
     """Run `mqguard standalone` with a fresh directory; yield broker port, name server port and process id."""
+    with running(acl=acl, extra=extra) as found:
+        yield found.broker, found.namesrv, found.pid
+
+
+@contextlib.contextmanager
+def running(*, acl: bool = True, extra: str = "") -> Iterator[Running]:
+    """Run `mqguard standalone` with a fresh directory."""
     with tempfile.TemporaryDirectory(prefix="mqguard-") as directory:
         conf = Path(directory) / "broker.conf"
         conf.write_text(configuration(acl=acl, extra=extra))
@@ -59,7 +76,8 @@ def standalone(*, acl: bool = True, extra: str = "") -> Iterator[tuple[int, int,
                 ready: dict[str, str] = {}
                 while ready.get("event") != "ready":
                     ready = json.loads(process.stdout.readline())
-                yield port_of(ready["broker"]), port_of(ready["namesrv"]), process.pid
+                ports = [port_of(ready[name]) for name in ("broker", "namesrv", "grpc")]
+                yield Running(*ports, process.pid)
             finally:
                 process.terminate()
                 process.wait(20)
@@ -88,7 +106,7 @@ def several_brokers(count: int) -> Iterator[tuple[list[int], int]]:
 
 def libraries() -> Path:
     """Return the directory of Apache's jars; the first call fetches them from Maven Central."""
-    lib = CACHE / "lib"
+    lib = CACHE / "lib-with-proxy"
     if not (lib / ".complete").exists():
         if shutil.which("mvn") is None or shutil.which("java") is None:
             raise SystemExit("the peer needs Java 17 and Maven (Debian: apt-get install openjdk-17-jdk-headless maven)")
@@ -126,8 +144,10 @@ authorizationMetadataProvider = {AUTH}.authorization.provider.LocalAuthorization
 
 
 @contextlib.contextmanager
-def java(home: Path, name: str, heap: str, *args: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server class until the block ends; wait until its output has \"boot success\"."""
+def java(
+    home: Path, name: str, heap: str, *args: str, started: bytes = b"boot success"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server class until the block ends; wait until its output shows that it has started."""
     lib = libraries()
     (home / "conf").mkdir(parents=True, exist_ok=True)
     log = home / f"{name}.log"
@@ -138,7 +158,7 @@ def java(home: Path, name: str, heap: str, *args: str) -> Iterator[subprocess.Po
     ):
         try:
             deadline = time.monotonic() + 60
-            while b"boot success" not in log.read_bytes():
+            while started not in log.read_bytes():
                 if p.poll() is not None or time.monotonic() > deadline:
                     raise SystemExit(f"Apache's {name} did not start:\n{log.read_text()[-2000:]}")
                 time.sleep(0.1)
@@ -164,3 +184,43 @@ def apache_broker(*, acl: bool, extra: str = "") -> Iterator[tuple[int, int]]:
         ):
             time.sleep(3)
             yield port, process.pid
+
+
+def proxy_conf(namesrv: int, grpc: int) -> str:
+    """Return the configuration of Apache's proxy for the separated deployment, with ACL 2.0 switched on."""
+    provider = AUTH + ".{0}.provider.Default{1}Provider"
+    values = {
+        "rocketMQClusterName": "DefaultCluster",
+        "namesrvAddr": f"127.0.0.1:{namesrv}",
+        "proxyMode": "cluster",
+        "enableAclRpcHookForClusterMode": True,
+        "remotingListenPort": free_port(),
+        "grpcServerPort": grpc,
+        "authenticationEnabled": True,
+        "authenticationProvider": provider.format("authentication", "Authentication"),
+        "authenticationMetadataProvider": "org.apache.rocketmq.proxy.auth.ProxyAuthenticationMetadataProvider",
+        "innerClientAuthenticationCredentials": json.dumps({"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}),
+        "authorizationEnabled": True,
+        "authorizationProvider": provider.format("authorization", "Authorization"),
+        "authorizationMetadataProvider": "org.apache.rocketmq.proxy.auth.ProxyAuthorizationMetadataProvider",
+    }
+    return json.dumps(values)
+
+
+@contextlib.contextmanager
+def apache_proxy() -> Iterator[tuple[int, int, int, tuple[int, int]]]:
+    """Run Apache's name server, broker and proxy; yield broker port, name server port, gRPC port and process ids."""
+    with tempfile.TemporaryDirectory(prefix="apache-") as directory:
+        home, namesrv, port, grpc = Path(directory), free_port(), free_port(), free_port()
+        (home / "namesrv.conf").write_text(f"listenPort={namesrv}\n")
+        (home / "broker.conf").write_text(broker_conf(home / "store", namesrv, port, acl=True))
+        (home / "rmq-proxy.json").write_text(proxy_conf(namesrv, grpc))
+        start = "org.apache.rocketmq"
+        proxy = (f"{start}.proxy.ProxyStartup", "-pc", str(home / "rmq-proxy.json"))
+        with (
+            java(home, "namesrv", "512m", f"{start}.namesrv.NamesrvStartup", "-c", str(home / "namesrv.conf")),
+            java(home, "broker", "2g", f"{start}.broker.BrokerStartup", "-c", str(home / "broker.conf")) as broker,
+        ):
+            time.sleep(3)
+            with java(home, "proxy", "1g", *proxy, started=b"startup successfully") as process:
+                yield port, namesrv, grpc, (process.pid, broker.pid)
