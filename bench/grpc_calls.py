@@ -4,11 +4,11 @@
 Usage: `python bench/grpc_calls.py sends receives tls idle`, or any of them, with `--rounds N`, `--seconds S` and
 `--warm W`.
 
-The load is a program in Go with the stubs of the official client (`grpc_load`): 16 connections with 8 calls in flight,
-1 KB bodies, ACL and audit on. Apache serves a call by two processes, its proxy and its broker; their processor times
-are added. Both are warmed by `--warm` seconds of load. `sends` also measures sends of the remoting protocol, for the
-ratio of the two protocols of mqguard. `receives` counts messages that were received and acknowledged. `idle` is the
-memory of a connection with one Telemetry stream.
+The load is a program in Go with the stubs of the official client (`grpc_load`). It has 16 connections with 8 calls in
+flight and 1 KB bodies; ACL and audit are on. Apache serves a call by two processes, its proxy and its broker. Their
+processor times are added. Both are warmed by `--warm` seconds of load. `sends` also measures sends of the remoting
+protocol, for the ratio of the two protocols of mqguard. `receives` counts messages that were received and acknowledged.
+`idle` is the memory of a connection with one Telemetry stream.
 """
 
 from __future__ import annotations
