@@ -109,7 +109,7 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
             self._put(config)
 
     def delete(self, name: str, *, clean_offsets: bool = False) -> bool:
-        """Remove a group with its retry topics of pop; return False if it does not exist.
+        """Remove a group with its retry topics of pop; return False if the group does not exist.
 
         Args:
             name: The group.
@@ -117,11 +117,12 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
         """
         if clean_offsets:
             self._offsets.remove_group(name)
-        if name not in self._by_name:
-            return False
-        self._remove(name)
+        exists = name in self._by_name
+        if exists:
+            self._remove(name)
+        # Also those that are left of a group that was deleted by an earlier version.
         self._topics.delete_pop_retries(name)
-        return True
+        return exists
 
     def with_retry_topic(self, name: str, creator: str | None = None) -> SubscriptionGroupConfig:
         """Do as `find`, and create the retry topic, because consumers need its route as soon as they start."""

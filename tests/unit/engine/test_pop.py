@@ -571,6 +571,14 @@ class TestRemoval:
         assert again.pop.in_flight_count == engine.pop.in_flight_count
         assert store.queue("%RETRY%g_+orders", 0) is not None
 
+    def test_retry_topics_without_their_group_can_be_deleted(self, engine, store):
+        engine.topics.put(TopicConfig("orders", 1, 1))
+        engine.topics.ensure_pop_retry("%RETRY%gone+orders")
+        assert engine.group_commit.commit()
+        assert not engine.groups.delete("gone")
+        assert engine.group_commit.commit()
+        assert engine.topics.get("%RETRY%gone+orders") is None
+
     def test_a_failed_removal_of_a_group_keeps_its_retry_topic(self, engine, store, clock):
         group(engine)
         send(engine, b"one")
