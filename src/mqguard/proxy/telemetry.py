@@ -149,6 +149,8 @@ class TelemetryHandlers:
         if settings is None and command is not None and _may_go_on(command.settings, error):
             settings = self._answered(command.settings, None)
         if settings is None:
+            # The client for Node reads the reason in a command only, others in the end of the stream.
+            stream.send(pb.TelemetryCommand(status=status).SerializeToString())
             stream.fail(_GRPC_STATUSES.get(status.code, GrpcStatus.INVALID_ARGUMENT), f"{status.code} {status.message}")
         else:
             stream.send(pb.TelemetryCommand(status=status, settings=settings).SerializeToString())
