@@ -18,7 +18,16 @@ from tests.fixtures.wire import User, Wire
 from tests.interop.driver import Driver
 from tests.interop.grpc_clients import COMMANDS, Access, GrpcClient, endpoint_of, started, super_client
 from tests.interop.outsiders import OUTSIDERS, Outsider
-from tests.interop.toolchain import JAVA_CLIENTS, OLD_JAVA_CLIENT, cpp_driver, go_driver, java_driver
+from tests.interop.toolchain import (
+    JAVA_CLIENTS,
+    OLD_JAVA_CLIENT,
+    cpp_driver,
+    go_driver,
+    go_grpc_driver,
+    java_driver,
+    node_driver,
+    rust_driver,
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.interop)
-            item.add_marker(pytest.mark.timeout(300))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
 
 
 @dataclass
@@ -75,9 +85,14 @@ class Mqadmin:
 class Elsewhere(Server):
     """A RocketMQ server that runs already, for the same tests of another implementation."""
 
-    def __init__(self, namesrv: str, broker: str) -> None:
+    def __init__(self, namesrv: str, broker: str, grpc: str = "") -> None:
         super().__init__(Path())
         self._ports = (int(namesrv.rpartition(":")[2]), int(broker.rpartition(":")[2]))
+        self._grpc = grpc
+
+    @property
+    def grpc(self) -> str:
+        return self._grpc
 
     def start(self) -> Self:
         return self
@@ -94,7 +109,7 @@ class Drivers:
         self._open: dict[str, Driver] = {}
 
     def get(self, which: str) -> Driver:
-        """Return the driver of a Java client's version, of `go` or of `cpp`."""
+        """Return the driver of a Java client's version, or of another client."""
         if which not in self._open:
             directory = self._directory / which
             directory.mkdir(exist_ok=True)
@@ -116,6 +131,12 @@ def _driver(which: str, directory: Path) -> list[str]:
     match which:
         case "go":
             return go_driver()
+        case "grpc-go":
+            return go_grpc_driver(directory)
+        case "grpc-node":
+            return node_driver(directory)
+        case "grpc-rust":
+            return rust_driver()
         case "cpp":
             return cpp_driver(directory)
         case version:
@@ -131,13 +152,19 @@ def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
 
 
 @pytest.fixture(scope="module")
-def server(drivers: Drivers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start a server for the module, or use the one that `MQGUARD_INTEROP_SERVER=NAMESRV,BROKER` names."""
+def server(
+    request: pytest.FixtureRequest, drivers: Drivers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Start a server for the module, or use the one that `MQGUARD_INTEROP_SERVER=NAMESRV,BROKER[,GRPC]` names.
+
+    The module may name settings of the server in `SERVER_SETTINGS`.
+    """
     if there := os.environ.get("MQGUARD_INTEROP_SERVER"):
         yield Elsewhere(*there.split(","))
         drivers.close_clients()
         return
-    with Server(tmp_path_factory.mktemp("server")) as started:
+    settings: dict[str, str] = getattr(request.module, "SERVER_SETTINGS", {})
+    with Server(tmp_path_factory.mktemp("server"), settings=settings) as started:
         yield started
         drivers.close_clients()
 

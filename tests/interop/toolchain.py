@@ -1,7 +1,8 @@
 """Official clients, fetched and built once into a cache outside the tree.
 
 The cache is `$XDG_CACHE_HOME/mqguard-interop` (default `~/.cache/mqguard-interop`). Each part has a stamp made of its
-sources. If Java, Maven or Go is missing, the tests skip with that reason; with `MQGUARD_INTEROP=required` they fail.
+sources. If Java, Maven, Go, Node or Rust is missing, the tests skip with that reason; with `MQGUARD_INTEROP=required` they
+fail. `MQGUARD_INTEROP_WITHOUT` names clients whose tests are left out even then.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ JAVA_FLAGS = (
 )
 _FLAGS_OF = {OLD_JAVA_CLIENT: ("--add-opens=java.base/java.nio=ALL-UNNAMED",)}  # of its Netty, made for Java 8
 FETCH_SECONDS = 600
+BUILD_SECONDS = FETCH_SECONDS
+"""Maximum seconds to fetch and build a client. With empty caches, that for Rust takes minutes."""
 
 
 def cache() -> Path:
@@ -53,6 +56,12 @@ def need(*tools: str) -> None:
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
         unavailable(f"{', '.join(missing)} not found")
+
+
+def leave_out(client: str) -> None:
+    """Skip the test if the user leaves out this client."""
+    if client in os.environ.get("MQGUARD_INTEROP_WITHOUT", "").split():
+        pytest.skip(f"no interop test: MQGUARD_INTEROP_WITHOUT names {client}")
 
 
 def run(command: Sequence[str], *, where: Path) -> None:
@@ -77,7 +86,7 @@ def fingerprint(files: Sequence[Path]) -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
 
-def build_once(directory: Path, stamp_name: str, files: Sequence[Path], build: Callable[[], None]) -> None:
+def build_once(directory: Path, stamp_name: str, files: Sequence[Path], build: Callable[[], object]) -> None:
     """Build a part again only if its source files have changed."""
     stamp = directory / stamp_name
     wanted = fingerprint(files)
@@ -233,3 +242,45 @@ def go_driver() -> list[str]:
             lambda: run(["go", "build", "-mod=readonly", "-o", str(binary), "."], where=HERE / "go"),
         )
     return [str(binary)]
+
+
+def go_grpc_driver(home: Path) -> list[str]:
+    """Return the command that starts the driver on the official Go client of gRPC, with its log in `home`."""
+    leave_out("grpc-go")
+    need("go")
+    sources = sorted((HERE / "go_grpc").iterdir())
+    with alone("go-grpc") as directory:
+        binary = directory / "driver"
+        build = ["go", "build", "-mod=readonly", "-o", str(binary), "."]
+        build_once(directory, "driver.stamp", sources, lambda: run(build, where=HERE / "go_grpc"))
+    return ["env", f"HOME={home}", str(binary)]
+
+
+def node_driver(home: Path) -> list[str]:
+    """Return the command that starts the driver on the official Node client, with its log in `home`."""
+    leave_out("grpc-node")
+    need("node", "npm")
+    named = [HERE / "node" / name for name in (".npmrc", "package.json", "package-lock.json")]
+    driver = HERE / "node" / "driver.js"
+    with alone("node") as directory:
+
+        def fetch() -> None:
+            for path in named:
+                shutil.copy(path, directory)
+            run(["npm", "ci"], where=directory)
+
+        build_once(directory, "packages.stamp", named, fetch)
+        # Node searches for packages in the directory of the program.
+        build_once(directory, "driver.stamp", [driver], lambda: shutil.copy(driver, directory))
+    return ["env", f"HOME={home}", "node", str(directory / driver.name)]
+
+
+def rust_driver() -> list[str]:
+    """Return the command that starts the driver on the official Rust client."""
+    leave_out("grpc-rust")
+    need("cargo")
+    sources = sorted(path for path in (HERE / "rust").rglob("*") if path.is_file())
+    with alone("rust") as directory:
+        build = ["cargo", "build", "--quiet", "--locked", "--target-dir", str(directory / "target")]
+        build_once(directory, "driver.stamp", sources, lambda: run(build, where=HERE / "rust"))
+    return [str(directory / "target" / "debug" / "mqguard-interop")]
