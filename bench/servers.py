@@ -131,6 +131,7 @@ brokerId = 0
 brokerIP1 = 127.0.0.1
 namesrvAddr = 127.0.0.1:{namesrv}
 listenPort = {port}
+haListenPort = {free_port()}
 storePathRootDir = {store}
 authenticationEnabled = {on}
 authenticationProvider = {AUTH}.authentication.provider.DefaultAuthenticationProvider
