@@ -284,3 +284,14 @@ def rust_driver() -> list[str]:
         build = ["cargo", "build", "--quiet", "--locked", "--target-dir", str(directory / "target")]
         build_once(directory, "driver.stamp", sources, lambda: run(build, where=HERE / "rust"))
     return [str(directory / "target" / "debug" / "mqguard-interop")]
+
+
+def h2spec() -> Path:
+    """Return the program with the conformance tests of HTTP/2."""
+    need("go")
+    sources = sorted((HERE / "h2spec").iterdir())
+    with alone("h2spec") as directory:
+        binary = directory / "h2spec"
+        build = ["go", "build", "-mod=readonly", "-o", str(binary), "github.com/summerwind/h2spec/cmd/h2spec"]
+        build_once(directory, "h2spec.stamp", sources, lambda: run(build, where=HERE / "h2spec"))
+    return binary

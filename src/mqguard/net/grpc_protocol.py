@@ -41,13 +41,13 @@ class GrpcProtocol:
 
     @property
     def pending(self) -> int:
-        """Bytes that are kept: those of unfinished messages, and those not yet decoded."""
+        """Bytes that are kept: those of unfinished messages and open calls, and those not yet decoded."""
         return self._connection.held
 
     @property
     def is_unfinished(self) -> bool:
-        """True if a message has begun and not ended."""
-        return self._connection.held > 0
+        """True if a frame, a message or the first message of a call has begun and not ended."""
+        return self._connection.is_unfinished
 
     @property
     def missing(self) -> int:
@@ -59,11 +59,11 @@ class GrpcProtocol:
         """Bytes of answers that wait until the peer accepts them."""
         return self._connection.streams.unsent
 
-    def serve(self, link: ServedLink, count: int, size: int) -> int:  # noqa: ARG002, frames are small
+    def serve(self, link: ServedLink, count: int, size: int) -> int:
         """Decode events of calls and have them served."""
         connection = self._connection
         queued = connection.streams.queued
-        events = connection.take(count * _FRAMES_PER_CALL, _clock())
+        events = connection.take(count * _FRAMES_PER_CALL, size, _clock())
         if events:
             link.deliver_calls(events)
         self._scheduler.queued += connection.streams.queued - queued

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from mqguard.rpc import hpack
 from mqguard.rpc.errors import ErrorCode, StreamFailed
-from mqguard.rpc.hpack import Field
 from mqguard.rpc.http2 import ServerConnection
 
 MAX_MESSAGE: Final = 5 * 1024 * 1024
@@ -22,10 +21,15 @@ MAX_REASON: Final = 1_024
 PREFIX: Final = 5
 """Bytes before a message: the compression flag, and the length."""
 MAX_TIMEOUT_S: Final = 24 * 3600.0
+OPEN_CALL: Final = 1_024
+"""Bytes that an open call is counted with, besides its fields and its message."""
+_SMALL_FIELDS: Final = 2_048
+"""Bytes of fields that are not counted any more once the application has the call."""
 _MAX_SHAPES: Final = 256
 _MAX_SHAPE: Final = 40
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)
-_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])", re.ASCII)
+_MAX_TIMEOUT_DIGITS: Final = 8
+_MAX_LENGTH_DIGITS: Final = 18
 _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _OF_ONE_CONNECTION: Final = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 _PSEUDO: Final = frozenset({":method", ":scheme", ":path", ":authority"})
@@ -78,16 +82,28 @@ class Event(NamedTuple):
     message: bytes = b""
 
 
+_CALL: Final = EventKind.CALL
+_new_event = tuple.__new__
+
+
 class _Shape(NamedTuple):
     """Properties of a call's fields that depend on their names alone.
 
     Attributes:
         fault: Why the names are malformed; empty if they are not.
         places: Position of the last field of each name.
+        path: Position of the path.
+        method: Position of the method of HTTP.
+        te: Position of the field `te`, -1 without it.
+        length: Position of the field `content-length`, -1 without it.
     """
 
     fault: str
     places: dict[str, int]
+    path: int = -1
+    method: int = -1
+    te: int = -1
+    length: int = -1
 
 
 class Methods:
@@ -107,7 +123,9 @@ class Methods:
         """Return the properties of a list of names. Clients have few different lists."""
         shape = self._shapes.get(names)
         if shape is None:
-            shape = _Shape(_fault(names), {name: place for place, name in enumerate(names)})
+            places = {name: place for place, name in enumerate(names)}
+            known = [places.get(name, -1) for name in (":path", ":method", "te", "content-length")]
+            shape = _Shape(_fault(names), places, *known)
             if len(names) <= _MAX_SHAPE:
                 if len(self._shapes) >= _MAX_SHAPES:
                     self._shapes.clear()
@@ -124,24 +142,23 @@ class GrpcCall:
         is_streaming: True if the peer sends a stream of messages.
         timeout_s: Seconds after which the peer gives up; None if it does not say so.
         held: Bytes of its messages that are kept.
+        overhead: Bytes that it is counted with besides them.
     """
 
     __slots__ = (
-        "_connection", "_fields", "_is_begun", "_parts", "_places", "_size", "held", "is_delivered", "is_streaming",
-        "message", "path", "stream", "timeout_s",
+        "_connection", "_is_begun", "_parts", "_places", "_size", "_values", "held", "is_delivered", "is_streaming",
+        "message", "overhead", "path", "stream", "timeout_s",
     )  # fmt: skip
 
     def __init__(
-        self, connection: "GrpcConnection", stream: int, path: str, fields: list[Field], places: dict[str, int]
+        self, connection: "GrpcConnection", stream: int, path: str, values: list[str], places: dict[str, int]
     ) -> None:
         self._connection = connection
-        self._fields = fields
+        self._values = values
         self._places = places
-        self._is_begun = False
+        self._is_begun = self.is_delivered = self.is_streaming = False
         self._parts: list[bytes] = []
-        self._size = 0
-        self.held = 0
-        self.is_delivered = self.is_streaming = False
+        self._size = self.held = self.overhead = 0
         self.message: bytes | None = None
         self.path = path
         self.stream = stream
@@ -150,7 +167,7 @@ class GrpcCall:
     def field(self, name: str) -> str:
         """Return the value of a field, of several the last one; empty if there is none."""
         place = self._places.get(name)
-        return "" if place is None else self._fields[place][1]
+        return "" if place is None else self._values[place]
 
     @property
     def is_open(self) -> bool:
@@ -159,8 +176,8 @@ class GrpcCall:
 
     def reply(self, message: bytes) -> None:
         """Answer a call with its one message."""
-        self.send(message)
-        self._connection.finish(self, _OK)
+        payload = b"\0" + len(message).to_bytes(4, "big") + message
+        self._connection.reply(self, b"" if self._is_begun else _HEAD, payload)
 
     def send(self, message: bytes) -> None:
         """Answer with one of several messages."""
@@ -192,7 +209,7 @@ class GrpcCall:
         if not self._parts:
             size = len(data)
             # Nearly always a frame has one whole message.
-            if size > PREFIX and not data[0] and size == PREFIX + int.from_bytes(data[1:PREFIX], "big") <= MAX_MESSAGE:
+            if size >= PREFIX and not data[0] and size == PREFIX + int.from_bytes(data[1:PREFIX], "big") <= MAX_MESSAGE:
                 return [data[PREFIX:]]
         if not data:
             return []
@@ -250,7 +267,7 @@ class GrpcConnection:
         streams: The streams on which calls are answered.
     """
 
-    __slots__ = ("_calls", "_events", "_held", "_http", "_methods", "streams")
+    __slots__ = ("_calls", "_events", "_held", "_http", "_methods", "_opening", "_overhead", "streams")
 
     def __init__(self, methods: Methods, on_output: Callable[[], None]) -> None:
         self._methods = methods
@@ -258,7 +275,7 @@ class GrpcConnection:
         self.streams = self._http.streams
         self._calls: dict[int, GrpcCall] = {}
         self._events: list[Event] = []
-        self._held = 0
+        self._held = self._overhead = self._opening = 0
 
     def push(self, data: bytes) -> None:
         """Keep the next bytes of the connection for `take`."""
@@ -281,22 +298,33 @@ class GrpcConnection:
 
     @property
     def held(self) -> int:
-        """Bytes of the peer that are kept: frames that are not read, and messages that are not complete."""
-        return self._held + self._http.pending
+        """Bytes of the peer that are kept: frames that are not read, incomplete messages, and open calls."""
+        return self._held + self._overhead + self._http.pending
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True if a frame, a message or the first message of a call has begun and not ended."""
+        return self._held > 0 or self._opening > 0 or self._http.pending > 0
+
+    @property
+    def has_calls(self) -> bool:
+        """True if answers are missing, or not sent yet."""
+        return len(self.streams) > 0
 
     @property
     def unsent(self) -> int:
         """Bytes of answers that wait until the peer accepts them."""
         return self.streams.unsent
 
-    def take(self, count: int, now: float) -> list[Event]:
-        """Read the next frames, at most `count`, and return what they say about calls.
+    def take(self, count: int, size: int, now: float) -> list[Event]:
+        """Read the next frames, and return what they say about calls.
 
         Args:
             count: Maximum number of frames.
+            size: Bytes after which no further frame is read.
             now: Seconds of a clock that never falls.
         """
-        self._http.advance(count, now)
+        self._http.advance(count, size, now)
         events = self._events
         if events:
             self._events = []
@@ -317,32 +345,66 @@ class GrpcConnection:
     def finish(self, call: GrpcCall, block: bytes) -> None:
         """End the answer of a call with a block of header fields, and forget the call."""
         if self._calls.pop(call.stream, None) is not None:
-            self._held -= call.held
+            self._forget(call)
         self.streams.finish(call.stream, block)
+
+    def reply(self, call: GrpcCall, head: bytes, payload: bytes) -> None:
+        """Send a whole answer, or its rest if `head` is empty, and forget the call."""
+        if self._calls.pop(call.stream, None) is not None:
+            self._forget(call)
+        if head:
+            self.streams.reply(call.stream, head, payload, _OK)
+        else:
+            self.streams.send(call.stream, payload)
+            self.streams.finish(call.stream, _OK)
+
+    def _forget(self, call: GrpcCall) -> None:
+        self._held -= call.held
+        self._overhead -= call.overhead
+        if not call.is_delivered:
+            self._opening -= 1
 
     # Called by the HTTP/2 connection
 
-    def opened(self, stream: int, fields: list[Field], is_end: bool) -> None:  # noqa: FBT001 - by position: called for each frame
+    def opened(self, stream: int, names: list[str], values: list[str], is_end: bool) -> None:  # noqa: FBT001 - by position: called for each frame
         """Begin a call.
 
         Raises:
             StreamFailed: Its fields are malformed.
         """
-        shape = self._methods.shape(tuple([name for name, _ in fields]))
-        if shape.fault:
-            raise StreamFailed(stream, ErrorCode.PROTOCOL_ERROR, shape.fault)
-        values = "".join([value for _, value in fields])
-        if not (values.isascii() and values.isprintable()):
+        fault, places, path_at, method_at, te_at, length_at = self._methods.shape(tuple(names))
+        if fault:
+            raise StreamFailed(stream, ErrorCode.PROTOCOL_ERROR, fault)
+        text = "".join(values)
+        if not (text.isascii() and text.isprintable()):
             raise StreamFailed(stream, ErrorCode.PROTOCOL_ERROR, "a header field has characters that are not printable")
-        places = shape.places
-        path = fields[places[":path"]][1]
-        call = self._calls[stream] = GrpcCall(self, stream, path, fields, places)
-        if fields[places[":method"]][1] != "POST":
+        path = values[path_at]
+        if not path or (te_at >= 0 and values[te_at] != "trailers"):
+            raise StreamFailed(stream, ErrorCode.PROTOCOL_ERROR, "the path is empty, or `te` is not `trailers`")
+        if length_at >= 0:
+            self._expect(stream, values[length_at], is_end=is_end)
+        call = self._calls[stream] = GrpcCall(self, stream, path, values, places)
+        call.overhead = OPEN_CALL + len(text)
+        self._overhead += call.overhead
+        self._opening += 1
+        if values[method_at] != "POST":
             self._refuse_http(call, "405")
         elif not call.field("content-type").startswith("application/grpc"):
             self._refuse_http(call, "415")
         else:
             self._open(call, is_end=is_end)
+
+    def _expect(self, number: int, length: str, *, is_end: bool) -> None:
+        """Note the size of the content that the peer announces.
+
+        Raises:
+            StreamFailed: It is not a size, or nothing follows.
+        """
+        stream = self.streams.get(number)
+        if not length.isdigit() or len(length) > _MAX_LENGTH_DIGITS or (is_end and int(length)):
+            raise StreamFailed(number, ErrorCode.PROTOCOL_ERROR, "the field content-length is wrong")
+        if stream is not None:
+            stream.expected = int(length)
 
     def _refuse_http(self, call: GrpcCall, status: str) -> None:
         """Answer a request that is not a gRPC call with a status of HTTP."""
@@ -356,11 +418,12 @@ class GrpcConnection:
         call.is_streaming = is_streaming
         timeout = call.field("grpc-timeout")
         if timeout:
-            found = _TIMEOUT.fullmatch(timeout)
-            if found is None:
+            digits, unit = timeout[:-1], _UNITS.get(timeout[-1])
+            # The characters are ASCII, so these digits are 0 to 9.
+            if unit is None or not digits.isdigit() or len(digits) > _MAX_TIMEOUT_DIGITS:
                 call.fail(GrpcStatus.INTERNAL, "the field grpc-timeout is malformed")
                 return
-            call.timeout_s = min(int(found[1]) * _UNITS[found[2]], MAX_TIMEOUT_S)
+            call.timeout_s = min(int(digits) * unit, MAX_TIMEOUT_S)
         if is_end:
             self.received(call.stream, b"", True)  # noqa: FBT003 - by position: called for each frame
 
@@ -381,8 +444,9 @@ class GrpcConnection:
             call.fail(refused.status, str(refused))
 
     def _deliver(self, call: GrpcCall, messages: list[bytes], *, is_end: bool) -> None:
+        if messages and not call.is_delivered:
+            self._deliver_first(call)
         for message in messages:
-            call.is_delivered = True
             self._events.append(Event(EventKind.MESSAGE, call, message))
         self._held += call.count_held()
         if is_end:
@@ -406,14 +470,23 @@ class GrpcConnection:
         message, call.message = call.message, None
         if message is None or call.is_unfinished:
             raise _Refused(GrpcStatus.INTERNAL, "the call ends without a whole message")
+        self._deliver_first(call)
+        # A tuple is made in half the time of the class's own `__new__`.
+        self._events.append(_new_event(Event, (_CALL, call, message)))
+
+    def _deliver_first(self, call: GrpcCall) -> None:
+        """Note that the application gets the call with the next event."""
         call.is_delivered = True
-        self._events.append(Event(EventKind.CALL, call, message))
+        self._opening -= 1
+        if call.overhead < OPEN_CALL + _SMALL_FIELDS:
+            self._overhead -= call.overhead
+            call.overhead = 0
 
     def cancelled(self, stream: int) -> None:
         """Drop a call that the peer does not want any more, or that broke the protocol."""
         call = self._calls.pop(stream, None)
         if call is not None:
-            self._held -= call.held
+            self._forget(call)
             if call.is_delivered:
                 self._events.append(Event(EventKind.CANCELLED, call))
 

@@ -38,8 +38,9 @@ _INITIAL_WINDOW_SIZE: Final = 4
 _MAX_FRAME_SIZE: Final = 5
 _MAX_HEADER_LIST_SIZE: Final = 6
 _SETTING: Final = struct.Struct(">HI")
-_HEAD: Final = struct.Struct(">HBBBI")
-_pack_head = _HEAD.pack
+HEAD_FORM: Final = struct.Struct(">HBBBI")
+"""The bytes before a payload: its length in two parts, kind, flags and stream."""
+_pack_head = HEAD_FORM.pack
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:

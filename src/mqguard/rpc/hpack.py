@@ -39,6 +39,21 @@ _STATIC: Final[tuple[Field, ...]] = (
 _STATIC_COUNT: Final = len(_STATIC)
 
 
+_Entry = tuple[str, str, int]
+"""Name and value of a field, and its size as the protocol counts it."""
+_NO_ENTRY: Final[_Entry] = ("", "", 0)
+_ENTRIES: Final[tuple[_Entry, ...]] = (
+    _NO_ENTRY,
+    *((name, value, len(name) + len(value) + OVERHEAD) for name, value in _STATIC),
+)
+"""The static table by index. Index 0 is illegal."""
+
+_MAX_NAMES: Final = 1_024
+_MAX_NAME: Final = 40
+_names: Final[dict[bytes, str]] = {}
+"""Names that were decoded, so that a name is one object: its hash is known, and a comparison costs nothing."""
+
+
 class Decoder:
     """Decodes the header blocks of one connection, in order.
 
@@ -51,80 +66,86 @@ class Decoder:
     def __init__(self, max_list: int) -> None:
         self._max_list = max_list
         # The newest field is last, so that adding one is cheap.
-        self._table: list[Field] = []
+        self._table: list[_Entry] = []
         self._size = 0
         self._table_limit = TABLE_SIZE
 
-    def decode(self, block: bytes) -> list[Field]:
-        """Return the fields of a block.
+    def decode(self, block: bytes) -> tuple[list[str], list[str]]:
+        """Return the names and the values of the fields of a block.
 
         Raises:
             HpackInvalid: The block is malformed.
             ConnectionFailed: The fields are too large.
         """
-        fields: list[Field] = []
-        left, at, end = self._max_list, 0, len(block)
+        names: list[str] = []
+        values: list[str] = []
+        left, at, end, table = self._max_list, 0, len(block), self._table
         try:
             while at < end:
                 byte = block[at]
-                if byte & 0x80:
+                at += 1
+                if byte >= 0x80:
                     index = byte & 0x7F
-                    at += 1
                     if index == 0x7F:
                         index, at = _integer(block, at, 0x7F)
-                    field = self._at(index)
+                    if not index:
+                        raise HpackInvalid("there is no header field with index 0")
+                    # Inlined `_at`: its call takes a fifth of the time of a block.
+                    entry = table[_STATIC_COUNT - index] if index > _STATIC_COUNT else _ENTRIES[index]
                 elif byte & 0x60 == 0x20:
-                    at = self._resize(block, at, is_first=not fields)
+                    at = self._resize(block, at - 1, is_first=not names)
                     continue
                 else:
-                    field, at = self._literal(block, at, byte)
-                left -= len(field[0]) + len(field[1]) + OVERHEAD
+                    entry, at = self._literal(block, at, byte)
+                name, value, size = entry
+                left -= size
                 if left < 0:
                     raise ConnectionFailed(
                         ErrorCode.ENHANCE_YOUR_CALM, f"header fields of more than {self._max_list} bytes"
                     )
-                fields.append(field)
+                names.append(name)
+                values.append(value)
         except IndexError:
-            raise HpackInvalid("a block of header fields ends within a field") from None
-        return fields
+            raise HpackInvalid("a block ends within a header field, or has an index of none") from None
+        return names, values
 
-    def _at(self, index: int) -> Field:
-        if 0 < index <= _STATIC_COUNT:
-            return _STATIC[index - 1]
-        place = index - _STATIC_COUNT
-        if not 0 < place <= len(self._table):
-            raise HpackInvalid(f"there is no header field with index {index}")
-        return self._table[-place]
-
-    def _literal(self, block: bytes, at: int, byte: int) -> tuple[Field, int]:
+    def _literal(self, block: bytes, at: int, byte: int) -> tuple[_Entry, int]:
         """Decode a literal field; those that are to be indexed are added to the table."""
-        is_indexed = byte & 0x40
-        mask = 0x3F if is_indexed else 0x0F
+        mask = 0x3F if byte & 0x40 else 0x0F
         index = byte & mask
-        at += 1
         if index == mask:
             index, at = _integer(block, at, mask)
         if index:
             name = self._at(index)[0]
         else:
-            name, at = _text(block, at)
-        value, at = _text(block, at)
-        field = (name, value)
-        if is_indexed:
-            self._add(field)
-        return field, at
+            name, at = _name(block, at)
+        size = block[at]
+        if size < 0x7F:
+            # Inlined `_text` for most values.
+            start, at = at + 1, at + 1 + size
+            if at > len(block):
+                raise HpackInvalid("a block of header fields ends within a text")
+            value = block[start:at].decode("latin-1")
+        else:
+            value, at = _text(block, at)
+        entry = (name, value, len(name) + len(value) + OVERHEAD)
+        if byte & 0x40:
+            self._add(entry)
+        return entry, at
 
-    def _add(self, field: Field) -> None:
-        self._size += len(field[0]) + len(field[1]) + OVERHEAD
-        self._table.append(field)
+    def _at(self, index: int) -> _Entry:
+        return self._table[_STATIC_COUNT - index] if index > _STATIC_COUNT else _ENTRIES[index]
+
+    def _add(self, entry: _Entry) -> None:
+        self._size += entry[2]
+        self._table.append(entry)
         if self._size > self._table_limit:
             self._evict()
 
     def _evict(self) -> None:
         table, size, count = self._table, self._size, 0
         while size > self._table_limit:
-            name, value = table[count]
-            size -= len(name) + len(value) + OVERHEAD
+            size -= table[count][2]
             count += 1
         del table[:count]
         self._size = size
@@ -153,6 +174,21 @@ def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise HpackInvalid("a header field has an integer that is too large")
+
+
+def _name(block: bytes, at: int) -> tuple[str, int]:
+    size = block[at] & 0x7F
+    end = at + 1 + size
+    raw = block[at:end]
+    name = _names.get(raw)
+    if name is not None:
+        return name, end
+    name, end = _text(block, at)
+    if size <= _MAX_NAME:
+        if len(_names) >= _MAX_NAMES:
+            _names.clear()
+        _names[raw] = name
+    return name, end
 
 
 def _text(block: bytes, at: int) -> tuple[str, int]:

@@ -35,7 +35,7 @@ from mqguard.rpc.frames import (
     SETTINGS,
     WINDOW_UPDATE,
 )
-from mqguard.rpc.hpack import Decoder, Field
+from mqguard.rpc.hpack import Decoder
 from mqguard.rpc.streams import STREAM_WINDOW, OpenStream, Streams
 
 MAX_STREAMS: Final = 1_024
@@ -54,13 +54,20 @@ FRAMES_PER_CALL: Final = 8
 RESETS: Final = (1_000, 33)
 """Calls that a peer may cancel before they are answered, at once and per second."""
 _SETTINGS_WEIGHT: Final = 5
+_unpack_head = frames.HEAD_FORM.unpack_from
 
 
 class Receiver(Protocol):
     """Interface of the code that gets the streams of a connection."""
 
-    def opened(self, stream: int, fields: list[Field], is_end: bool) -> None:  # noqa: FBT001 - by position: called for each frame
+    def opened(self, stream: int, names: list[str], values: list[str], is_end: bool) -> None:  # noqa: FBT001 - by position: called for each frame
         """Take the fields of a new stream; `is_end` is true if nothing follows.
+
+        Args:
+            stream: The stream.
+            names: Names of its fields.
+            values: The value of each name.
+            is_end: True if nothing follows.
 
         Raises:
             StreamFailed: The fields are malformed.
@@ -95,26 +102,10 @@ class ServerConnection:
     """
 
     __slots__ = (
-        "_at",
-        "_block",
-        "_block_flags",
-        "_block_stream",
-        "_budget",
-        "_continuations",
-        "_credit",
-        "_data",
-        "_decoder",
-        "_is_greeted",
-        "_is_leaving",
-        "_last",
-        "_now",
-        "_receiver",
-        "_resets",
-        "failure",
-        "has_input",
-        "is_over",
+        "_at", "_block", "_block_flags", "_block_stream", "_budget", "_continuations", "_credit", "_data", "_decoder",
+        "_is_greeted", "_is_leaving", "_last", "_now", "_receiver", "_resets", "failure", "has_input", "is_over",
         "streams",
-    )
+    )  # fmt: skip
 
     def __init__(self, receiver: Receiver, on_output: Callable[[], None]) -> None:
         self._receiver = receiver
@@ -158,60 +149,57 @@ class ServerConnection:
         size = int.from_bytes(self._data[self._at : self._at + 3], "big")
         return size > MAX_FRAME or left >= HEAD + size
 
-    def advance(self, count: int, now: float) -> None:
-        """Read the next frames, at most `count`.
+    def advance(self, count: int, size: int, now: float) -> None:
+        """Read the next frames.
 
         Args:
             count: Maximum number of frames.
+            size: Bytes after which no further frame is read.
             now: Seconds of a clock that never falls.
         """
         self._now = now
         try:
-            self._advance(count)
+            if self._is_greeted or self._greet():
+                self._advance(count, size)
         except ConnectionFailed as error:
             self.end(error.code, str(error))
 
-    def _advance(self, count: int) -> None:
-        if not self._is_greeted:
-            self._greet()
-            if not self._is_greeted:
-                self.has_input = False
-                return
+    def _advance(self, count: int, most: int) -> None:
         data = self._data
         at, size = self._at, len(data)
-        while count and size - at >= HEAD and not self.is_over:
-            length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
+        stop = at + most
+        while count and size - at >= HEAD and at < stop and not self.is_over:
+            high, low, kind, flags, stream = _unpack_head(data, at)
+            length = high << 8 | low
             if length > MAX_FRAME:
                 raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
-            end = at + HEAD + length
+            begin = at + HEAD
+            end = begin + length
             if end > size:
                 break
-            kind, flags = data[at + 3], data[at + 4]
-            stream = int.from_bytes(data[at + 5 : at + HEAD], "big") & frames.MAX_STREAM
-            payload = data[at + HEAD : end]
             self._at = at = end
             count -= 1
+            stream &= frames.MAX_STREAM
+            if self._block is not None and (kind != CONTINUATION or stream != self._block_stream):
+                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "another frame within a block of header fields")
             try:
-                self._take(kind, stream, flags, payload)
+                if kind == DATA:
+                    self._take_data(stream, flags, data[begin:end])
+                elif kind == HEADERS:
+                    self._take_headers(stream, flags, data[begin:end])
+                else:
+                    self._take_other(kind, stream, flags, data[begin:end])
             except StreamFailed as error:
                 self._fail(error)
         if at >= size:
             self._data = b""
             self._at = 0
-        self.has_input = not self.is_over and self._is_complete()
-
-    def _take(self, kind: int, stream: int, flags: int, payload: bytes) -> None:
-        if self._block is not None and (kind != CONTINUATION or stream != self._block_stream):
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "another frame within a block of header fields")
-        if kind == DATA:
-            self._take_data(stream, flags, payload)
-        elif kind == HEADERS:
-            self._take_headers(stream, flags, payload)
+            self.has_input = False
         else:
-            self._take_other(kind, stream, flags, payload)
+            self.has_input = not self.is_over and self._is_complete()
 
-    def _greet(self) -> None:
-        """Check the preface, and that settings follow it.
+    def _greet(self) -> bool:
+        """Check the preface, and that settings follow it; return True if they are there.
 
         Raises:
             ConnectionFailed: It is another protocol.
@@ -223,6 +211,8 @@ class ServerConnection:
                 raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "the first frame has no settings")
             self._is_greeted = True
             self._at = len(PREFACE)
+        self.has_input = self._is_greeted
+        return self._is_greeted
 
     def _fail(self, error: StreamFailed) -> None:
         if self.streams.forget(error.stream):
@@ -243,6 +233,8 @@ class ServerConnection:
 
     def _take_data(self, number: int, flags: int, payload: bytes) -> None:
         size = len(payload)
+        if flags & PADDED:
+            payload = frames.unpadded(payload, flags)
         self._credit -= size
         if self._credit < 0:
             raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "more data than the window of the connection")
@@ -259,8 +251,8 @@ class ServerConnection:
         stream.credit -= size
         if stream.credit < 0:
             raise StreamFailed(number, ErrorCode.FLOW_CONTROL_ERROR, "more data than the window of the stream")
-        if flags & PADDED:
-            payload = frames.unpadded(payload, flags)
+        if stream.expected is not None:
+            stream.count_content(number, len(payload), is_end=bool(flags & END_STREAM))
         if flags & END_STREAM:
             stream.is_ended = True
             self._receiver.received(number, payload, True)  # noqa: FBT003 - by position: called for each frame
@@ -308,10 +300,10 @@ class ServerConnection:
 
     def _take_block(self, number: int, flags: int, block: bytes) -> None:
         # Decoded in any case: later blocks refer to its fields.
-        fields = self._decoder.decode(block)
+        names, values = self._decoder.decode(block)
         stream = self.streams.get(number)
         if stream is not None:
-            self._take_trailers(number, stream, flags, fields)
+            self._take_trailers(number, stream, flags, names)
             return
         if number <= self._last:
             if self.streams.was_dropped(number):
@@ -326,14 +318,16 @@ class ServerConnection:
         self._budget.add(FRAMES_PER_CALL)
         is_end = bool(flags & END_STREAM)
         self.streams.open(number, is_ended=is_end)
-        self._receiver.opened(number, fields, is_end)
+        self._receiver.opened(number, names, values, is_end)
 
-    def _take_trailers(self, number: int, stream: OpenStream, flags: int, fields: list[Field]) -> None:
+    def _take_trailers(self, number: int, stream: OpenStream, flags: int, names: list[str]) -> None:
         self._spend(1)
         if stream.is_ended:
             raise StreamFailed(number, ErrorCode.STREAM_CLOSED, "header fields after the end of the stream")
-        if not flags & END_STREAM or any(name[:1] == ":" or name != name.lower() for name, _ in fields):
+        if not flags & END_STREAM or any(name[:1] == ":" or name != name.lower() for name in names):
             raise StreamFailed(number, ErrorCode.PROTOCOL_ERROR, "malformed trailers")
+        if stream.expected is not None:
+            stream.count_content(number, 0, is_end=True)
         stream.is_ended = True
         self._receiver.received(number, b"", True)  # noqa: FBT003 - by position: called for each frame
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from mqguard.rpc import frames
 from mqguard.rpc.errors import ConnectionFailed, ErrorCode, StreamFailed
-from mqguard.rpc.frames import END_HEADERS, END_STREAM, HEADERS, MAX_WINDOW
+from mqguard.rpc.frames import DATA, END_HEADERS, END_STREAM, HEADERS, MAX_FRAME, MAX_WINDOW
 
 STREAM_WINDOW: Final = 1024 * 1024
 """Bytes that a peer may send on a stream before the server has read them."""
@@ -22,9 +22,10 @@ class OpenStream:
         unsent: Bytes that wait for the window of the peer, after those that were sent.
         sent: Bytes at the begin of `unsent` that were sent.
         end: The trailers after them, None if the answer goes on.
+        expected: Bytes that the peer has announced and not sent yet, None if it announced nothing.
     """
 
-    __slots__ = ("credit", "end", "is_ended", "sent", "unsent", "window")
+    __slots__ = ("credit", "end", "expected", "is_ended", "sent", "unsent", "window")
 
     def __init__(self, window: int, *, is_ended: bool) -> None:
         self.window = window
@@ -33,6 +34,17 @@ class OpenStream:
         self.unsent = b""
         self.sent = 0
         self.end: bytes | None = None
+        self.expected: int | None = None
+
+    def count_content(self, number: int, size: int, *, is_end: bool) -> None:
+        """Subtract bytes from the content that was announced.
+
+        Raises:
+            StreamFailed: The content has another size (RFC 9113, section 8.1.1).
+        """
+        left = self.expected = (self.expected or 0) - size
+        if left < 0 or (is_end and left):
+            raise StreamFailed(number, ErrorCode.PROTOCOL_ERROR, "the content has another size than content-length")
 
 
 class Streams:
@@ -132,6 +144,26 @@ class Streams:
         stream.window -= size
         self._window -= size
         self.write(frames.data_frames(number, payload))
+
+    def reply(self, number: int, head: bytes, payload: bytes, end: bytes) -> None:
+        """Send a whole answer: the header fields that begin it, its bytes, and those that end it."""
+        stream = self._open.get(number)
+        if stream is None or stream.end is not None:
+            return
+        size = len(payload)
+        if size > MAX_FRAME or size > stream.window or size > self._window or not stream.is_ended or stream.unsent:
+            self.send_headers(number, head)
+            self.send(number, payload)
+            self.finish(number, end)
+            return
+        self._window -= size
+        del self._open[number]
+        frame = frames.frame
+        self.write(
+            frame(HEADERS, END_HEADERS, number, head)
+            + frame(DATA, 0, number, payload)
+            + frame(HEADERS, END_HEADERS | END_STREAM, number, end)
+        )
 
     def finish(self, number: int, block: bytes) -> None:
         """Send the header fields that end an answer, after all of its bytes."""

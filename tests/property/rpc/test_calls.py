@@ -105,7 +105,7 @@ def test_damaged_bytes_end_in_calls_or_one_error(damages: list[tuple[int, bytes,
             server.push(data[at : at + size])
             at, turn = at + size, turn + 1
             while server.has_input:
-                outcome += [(event.kind, event.call.stream, event.message) for event in server.take(3, 0.0)]
+                outcome += [(event.kind, event.call.stream, event.message) for event in server.take(3, 1 << 20, 0.0)]
                 out += server.take_output()
         ends.append((outcome, out, server.is_over))
     assert ends[0] == ends[1]
@@ -118,4 +118,4 @@ def test_any_bytes_raise_nothing(parts: list[bytes], is_greeted: bool) -> None:
     for part in [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", *parts] if is_greeted else parts:
         server.push(part)
         while server.has_input:
-            server.take(8, 0.0)
+            server.take(8, 1 << 20, 0.0)
