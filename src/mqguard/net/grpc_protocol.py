@@ -55,6 +55,11 @@ class GrpcProtocol:
         return 0
 
     @property
+    def has_calls(self) -> bool:
+        """True if answers are missing, or not sent yet."""
+        return self._connection.has_calls
+
+    @property
     def unsent(self) -> int:
         """Bytes of answers that wait until the peer accepts them."""
         return self._connection.streams.unsent

@@ -62,9 +62,10 @@ class ServerLink(asyncio.Protocol):
 
     __slots__ = (
         "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_frame_s", "_grace",
-        "_grpc", "_is_flush_due", "_loop", "_out", "_owner", "_peer_ended", "_protocol", "_reading", "_remoting",
-        "_scheduler", "_session", "_take", "_take_plain", "_transport", "account", "announced", "block", "closed",
-        "held", "is_counted", "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
+        "_grpc", "_is_flush_due", "_is_leaving", "_loop", "_out", "_owner", "_peer_ended", "_protocol", "_reading",
+        "_remoting", "_scheduler", "_session", "_take", "_take_plain", "_transport", "account", "announced", "block",
+        "closed", "held", "is_counted", "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served",
+        "work",
     )  # fmt: skip
 
     def __init__(self, owner: LinkOwner["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
@@ -85,9 +86,9 @@ class ServerLink(asyncio.Protocol):
         # Bytes of answers of this iteration. If they are many, the rest is served once the peer has read them.
         self._answered = self._answer_size = 0
         self._frame_s = 0.0
-        self._is_flush_due = self._blocked = self._ending = self._peer_ended = False
+        self._is_flush_due = self._blocked = self._ending = self._is_leaving = self._peer_ended = False
         self._reading = True
-        self._grace = SlowReaderTimer(loop, owner.settings.slow_reader_seconds, self.cut)
+        self._grace = SlowReaderTimer(loop, owner, self)
         self.peer = Peer("", 0, Channel())
         self.user = ""
         self.account = owner.scheduler.account("", is_anonymous=True)
@@ -130,12 +131,23 @@ class ServerLink(asyncio.Protocol):
             self._write(out[0] if len(out) == 1 else b"".join(out))
         if self._grpc is not None:
             self._write(self._grpc.take_output())
-            self._watch_windows(self._grpc)
+            # It is still read if it does not accept them, because its window updates must arrive.
+            self._grace.watch(self._grpc.unsent, is_blocked=self._blocked)
         answered, self._answered = self._answered, 0
         if answered and self._has_input and not self._blocked and not self.is_waiting and not self.closed:
             self._scheduler.add(self)
-        if self._ending and not self.is_waiting and not self._has_input and not self.closed:
+        is_last = self._ending or (self._is_leaving and self._grpc is not None and not self._grpc.has_calls)
+        if is_last and not self.is_waiting and not self._has_input and not self.closed:
             self._end()
+
+    def leave(self) -> None:
+        """Announce the end, answer the calls that are open, then close; the second call no longer waits for them."""
+        if self._grpc is None or self._is_leaving:
+            self.finish()
+        else:
+            self._is_leaving = True
+            self._grpc.leave()
+            self._flush_soon()
 
     def finish(self) -> None:
         """Read no more from the peer, answer its requests, then close."""
@@ -196,14 +208,11 @@ class ServerLink(asyncio.Protocol):
         """Stop reading from a peer that does not read its answers."""
         self._blocked = True
         self._update_reading()
-        self._owner.blocked(self)
-        if not self.closed:
-            self._grace.start()
+        self._grace.start()
 
     def resume_writing(self) -> None:
         """Continue with a peer that reads again."""
         self._blocked = False
-        self._owner.unblocked(self)
         self._grace.stop()
         if self._has_input and not self.is_waiting and not self.closed:
             self._scheduler.add(self)
@@ -243,11 +252,11 @@ class ServerLink(asyncio.Protocol):
         if session is not None and session.is_left and not (self.closed or self._blocked or reader.has_input):
             return True
         self.is_waiting = False
-        if self.held or reader.is_unfinished or reader.has_input:
+        if self.held or reader.pending:
             self._count_held()
         if not self._reading or reader.has_input:
             self._update_reading()
-        if self._ending or reader.has_input:
+        if self._ending or self._is_leaving or reader.has_input:
             self._flush_soon()  # `flush` continues
         return False
 
@@ -407,21 +416,8 @@ class ServerLink(asyncio.Protocol):
         if len(data) > _LARGE:
             self.account.used += len(data) * _SECONDS_PER_BYTE
         transport.write(data)
-        if self._blocked and transport.get_write_buffer_size() > (limit := self._owner.settings.output_limit):
-            self.cut(f"the client reads too slowly: more than {limit} bytes of answers wait")
-
-    def _watch_windows(self, grpc: GrpcProtocol) -> None:
-        """Bound the answers that a peer does not accept. It is still read, because its window updates must arrive."""
-        settings = self._owner.settings
-        if grpc.unsent <= settings.output_high_water:
-            if self._grace.is_running and not self._blocked:
-                self._owner.unblocked(self)
-                self._grace.stop()
-        elif grpc.unsent > settings.output_limit:
-            self.cut(f"the client reads too slowly: more than {settings.output_limit} bytes of answers wait")
-        elif not self._grace.is_running:
-            self._owner.blocked(self)
-            self._grace.start()
+        if self._blocked:
+            self._grace.bound(transport.get_write_buffer_size())
 
     @property
     def unsent(self) -> int:

@@ -1,8 +1,9 @@
 """Progress of a connection, measured by the sweeps of its server."""
 
 import asyncio
-from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
+from mqguard.net.link_owner import LinkOwner
 from mqguard.net.settings import NetSettings
 
 
@@ -76,36 +77,69 @@ class Liveness:
         return None
 
 
-class SlowReaderTimer:
-    """The time that a peer has to read its answers, or to accept them.
+class SlowReader(Protocol):
+    """A connection whose peer may not read its answers."""
+
+    closed: bool
+
+    def cut(self, reason: str) -> None:
+        """Drop the connection and log the reason."""
+
+
+R = TypeVar("R", bound=SlowReader)
+
+
+class SlowReaderTimer(Generic[R]):
+    """The time and the memory that a peer has until it reads its answers, or accepts them.
 
     Args:
         loop: The event loop.
-        seconds: The time.
-        cut: Drops the connection with a reason.
+        owner: The server of the connection.
+        link: The connection.
     """
 
-    __slots__ = ("_cut", "_loop", "_seconds", "_timer")
+    __slots__ = ("_link", "_loop", "_owner", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, cut: Callable[[str], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: LinkOwner[R], link: R) -> None:
         self._loop = loop
-        self._seconds = seconds
-        self._cut = cut
+        self._owner = owner
+        self._link = link
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def is_running(self) -> bool:
-        """True between `start` and `stop`."""
-        return self._timer is not None
-
     def start(self) -> None:
-        """Drop the connection after the time, unless it is stopped before."""
-        self.stop()
-        reason = f"the client has not read its answers for {self._seconds:g} s"
-        self._timer = self._loop.call_later(self._seconds, self._cut, reason)
+        """Count a slow reader, and drop the connection after the time, unless it is stopped before."""
+        self._owner.blocked(self._link)
+        self._cancel()
+        if not self._link.closed:
+            seconds = self._owner.settings.slow_reader_seconds
+            reason = f"the client has not read its answers for {seconds:g} s"
+            self._timer = self._loop.call_later(seconds, self._link.cut, reason)
 
     def stop(self) -> None:
         """Keep the connection."""
+        self._owner.unblocked(self._link)
+        self._cancel()
+
+    def bound(self, unsent: int) -> None:
+        """Drop the connection if too many bytes wait."""
+        if unsent > (limit := self._owner.settings.output_limit):
+            self._link.cut(f"the client reads too slowly: more than {limit} bytes of answers wait")
+
+    def watch(self, unsent: int, *, is_blocked: bool) -> None:
+        """Start or stop the time for answers that the peer does not accept.
+
+        Args:
+            unsent: Their bytes.
+            is_blocked: True if the peer does not read either.
+        """
+        self.bound(unsent)
+        if unsent <= self._owner.settings.output_high_water:
+            if self._timer is not None and not is_blocked:
+                self.stop()
+        elif self._timer is None and not self._link.closed:
+            self.start()
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

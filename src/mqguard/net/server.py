@@ -61,6 +61,9 @@ class CallApplication(Protocol):
     def calls(self, link: Link, events: list[Event]) -> None:
         """Serve events of calls, in order. An exception closes only this connection."""
 
+    def end_calls(self) -> None:
+        """End the calls that wait for something, such as a message: the server stops. Clients know it already."""
+
 
 class RemotingServer:
     """Listens on one port, or on two that serve the same.
@@ -171,7 +174,8 @@ class RemotingServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for link in list(self.links):
-            link.finish()
+            link.leave()
+        self._end_calls()
         if self.links and self._empty is not None:
             try:
                 async with asyncio.timeout(grace):
@@ -180,6 +184,13 @@ class RemotingServer:
                 for link in list(self.links):
                     link.abort()
                 await asyncio.sleep(0)
+
+    def _end_calls(self) -> None:
+        try:
+            if self._calls is not None:
+                self._calls.end_calls()
+        except Exception:  # noqa: BLE001 - the server must stop
+            _log.exception("open calls were not ended: internal error")
 
     def reload_tls(self) -> None:
         """Read the TLS files again; open connections keep their certificate.
@@ -396,7 +407,7 @@ class RemotingServer:
             )
             if liveness.idle_sweeps * interval > idle:
                 _log.info("connection from %s closed: idle for %g s", link.peer.address, idle)
-                link.finish()
+                link.leave()
         if self._loop is not None and not self._stopping:
             self._sweeper = self._loop.call_later(interval, self._sweep)
 

@@ -7,24 +7,42 @@ import threading
 
 import grpc
 import h2.connection
+import hpack
 import pytest
 
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
+from mqguard.net.tls import client_context
 from mqguard.rpc.calls import EventKind, GrpcStatus, Methods
-from mqguard.rpc.frames import PREFACE
+from mqguard.rpc.errors import ErrorCode
+from mqguard.rpc.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
 from tests.fixtures.grpc_client import prefixed, request_fields
 from tests.fixtures.waiting import eventually
-from tests.unit.net.serving import Echo, serving
+from tests.unit.net.serving import Echo, proxy_v2, serving
 
-UNARY, STREAM, FAIL = "/test.Service/Unary", "/test.Service/Stream", "/test.Service/Fail"
+UNARY, STREAM, FAIL, WAIT = (f"/test.Service/{name}" for name in ("Unary", "Stream", "Fail", "Wait"))
+
+
+GREETING = PREFACE + frame(SETTINGS, 0, 0)
 
 
 class EchoCalls:
-    """Answers calls with their messages."""
+    """Answers calls with their messages, and those of `WAIT` when the server stops."""
 
     def __init__(self):
-        self.methods = Methods({UNARY: False, STREAM: True, FAIL: False})
+        self.methods = Methods({UNARY: False, STREAM: True, FAIL: False, WAIT: False})
         self.open = set()
+        self.waiting = set()
         self.addresses = set()
 
     def calls(self, link, events):
@@ -33,6 +51,8 @@ class EchoCalls:
         for event in events:
             if event.call.path == FAIL:
                 event.call.fail(GrpcStatus.UNAVAILABLE, "not now")
+            elif event.kind is EventKind.CALL and event.call.path == WAIT:
+                self.waiting.add(event.call)
             elif event.kind is EventKind.CALL:
                 event.call.reply(event.message)
             elif event.kind is EventKind.MESSAGE:
@@ -42,6 +62,14 @@ class EchoCalls:
                 event.call.end()
             else:
                 self.open.discard(event.call)
+                self.waiting.discard(event.call)
+
+    def end_calls(self):
+        """End all calls: the server stops."""
+        for call in self.open:
+            call.end()
+        for call in self.waiting:
+            call.reply(b"nothing came")
 
 
 class GrpcPort:
@@ -51,6 +79,10 @@ class GrpcPort:
         self.running = running
         self.echo = echo
         self.port = running.port
+
+    def connect(self):
+        """Return a socket that is connected."""
+        return socket.create_connection(("127.0.0.1", self.port), 10)
 
     def channel(self):
         """Return a channel of a real client."""
@@ -158,6 +190,90 @@ def test_junk_after_the_preface_ends_the_connection(port):
             data += part
         assert data[-4:] != b""
         assert b"settings" in data
+
+
+def test_a_stopping_server_ends_open_calls_with_an_answer(port):
+    with port.channel() as channel:
+        waiting = channel.unary_unary(WAIT).future(b"a", timeout=20)
+        stream = channel.stream_stream(STREAM)(iter_until(port.running.ending.is_set, b"a"), timeout=20)
+        assert next(stream) == b"a"
+        assert eventually(lambda: port.echo.waiting)
+        port.running.stop()
+        assert waiting.result() == b"nothing came"
+        assert list(stream) == []
+        assert stream.code() is grpc.StatusCode.OK
+
+
+def iter_until(is_over, first):
+    """Yield a message, and wait before the end."""
+    yield first
+    eventually(is_over)
+    threading.Event().wait(1)
+
+
+def frames_of(peer):
+    """Yield kind, stream and payload of each frame until the end of the connection."""
+    with peer.makefile("rb") as stream:
+        while head := stream.read(9):
+            yield head[3], int.from_bytes(head[5:9], "big"), stream.read(int.from_bytes(head[:3], "big"))
+
+
+def test_a_stopping_server_announces_it_answers_and_closes(port):
+    """The order: GOAWAY with the last stream, the answer of a call that was half sent, the end."""
+    block = hpack.Encoder().encode(request_fields(UNARY))
+    with port.connect() as peer:
+        peer.sendall(GREETING + frame(HEADERS, END_HEADERS, 3, block))
+        received = frames_of(peer)
+        assert [next(received)[0] for _ in range(3)] == [SETTINGS, WINDOW_UPDATE, SETTINGS]
+        port.running.stop()
+        kind, _, payload = next(received)
+        assert (kind, payload) == (GOAWAY, (3).to_bytes(4, "big") + bytes(4))
+        late = hpack.Encoder().encode(request_fields(UNARY))
+        peer.sendall(frame(HEADERS, END_HEADERS, 5, late) + frame(DATA, END_STREAM, 3, prefixed(b"hello")))
+        rest = list(received)
+    assert [(kind, stream) for kind, stream, _ in rest] == [(RST_STREAM, 5), (HEADERS, 3), (DATA, 3), (HEADERS, 3)]
+    assert rest[0][2] == int(ErrorCode.REFUSED_STREAM).to_bytes(4, "big")
+    assert rest[2][2] == prefixed(b"hello")
+
+
+def test_a_client_that_disappears_with_a_half_message_is_forgotten(port):
+    block = hpack.Encoder().encode(request_fields(STREAM))
+    with port.connect() as peer:
+        peer.sendall(
+            GREETING + frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, 0, 1, prefixed(b"x" * 9_000)[:5_000])
+        )
+        assert eventually(lambda: port.running.server.held > 5_000)
+    assert eventually(lambda: not port.running.server.links)
+    assert port.running.server.held == 0
+
+
+def test_an_idle_connection_with_an_open_call_is_closed():
+    with grpc_port(NetSettings(idle_seconds=0.4, silent_seconds=0.4)) as port, port.connect() as peer:
+        block = hpack.Encoder().encode(request_fields(WAIT))
+        peer.sendall(GREETING + frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, END_STREAM, 1, prefixed(b"")))
+        assert [kind for kind, _, _ in frames_of(peer)][-1] == GOAWAY
+
+
+def test_a_proxy_header_may_precede_a_call():
+    settings = NetSettings(proxy_protocol_peers=("127.0.0.0/8",))
+    with grpc_port(settings) as port, port.connect() as peer:
+        block = hpack.Encoder().encode(request_fields(UNARY))
+        call = frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, END_STREAM, 1, prefixed(b"hello"))
+        peer.sendall(proxy_v2("10.9.8.7", 55) + GREETING + call)
+        assert (DATA, 1, prefixed(b"hello")) in [next(received) for received in [frames_of(peer)] for _ in range(5)]
+        assert port.echo.addresses == {"10.9.8.7"}
+
+
+@pytest.mark.parametrize("offered", [["h2"], ["http/1.1", "h2"], []])
+def test_tls_clients_may_choose_h2(port, offered):
+    context = client_context()
+    if offered:
+        context.set_alpn_protocols(offered)
+    block = hpack.Encoder().encode(request_fields(UNARY))
+    with context.wrap_socket(port.connect()) as peer:
+        assert peer.selected_alpn_protocol() == ("h2" if offered else None)
+        peer.sendall(GREETING + frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, END_STREAM, 1, prefixed(b"x")))
+        assert (DATA, 1, prefixed(b"x")) in [next(received) for received in [frames_of(peer)] for _ in range(5)]
 
 
 def test_a_stopping_server_says_goodbye(port):
