@@ -6,11 +6,11 @@
 # Rule 3: the length of a message is checked before its bytes are collected.
 
 import enum
-import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from mqguard.rpc import hpack
+from mqguard.rpc import call_fields, hpack
+from mqguard.rpc.call_fields import FieldShape
 from mqguard.rpc.errors import ErrorCode, StreamFailed
 from mqguard.rpc.http2 import ServerConnection
 
@@ -20,20 +20,12 @@ MAX_REASON: Final = 1_024
 """Maximum characters of the message of a status."""
 PREFIX: Final = 5
 """Bytes before a message: the compression flag, and the length."""
-MAX_TIMEOUT_S: Final = 24 * 3600.0
 OPEN_CALL: Final = 1_024
 """Bytes that an open call is counted with, besides its fields and its message."""
 _SMALL_FIELDS: Final = 2_048
 """Bytes of fields that are not counted any more once the application has the call."""
 _MAX_SHAPES: Final = 256
 _MAX_SHAPE: Final = 40
-_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)
-_MAX_TIMEOUT_DIGITS: Final = 8
-_MAX_LENGTH_DIGITS: Final = 18
-_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_OF_ONE_CONNECTION: Final = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
-_PSEUDO: Final = frozenset({":method", ":scheme", ":path", ":authority"})
-_REQUIRED: Final = frozenset({":method", ":scheme", ":path"})
 
 
 class GrpcStatus(enum.IntEnum):
@@ -86,26 +78,6 @@ _CALL: Final = EventKind.CALL
 _new_event = tuple.__new__
 
 
-class _Shape(NamedTuple):
-    """Properties of a call's fields that depend on their names alone.
-
-    Attributes:
-        fault: Why the names are malformed; empty if they are not.
-        places: Position of the last field of each name.
-        path: Position of the path.
-        method: Position of the method of HTTP.
-        te: Position of the field `te`, -1 without it.
-        length: Position of the field `content-length`, -1 without it.
-    """
-
-    fault: str
-    places: dict[str, int]
-    path: int = -1
-    method: int = -1
-    te: int = -1
-    length: int = -1
-
-
 class Methods:
     """The methods of a server, and the shapes of calls that were checked; shared by all connections.
 
@@ -117,15 +89,13 @@ class Methods:
 
     def __init__(self, streaming: Mapping[str, bool]) -> None:
         self.streaming = dict(streaming)
-        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._shapes: dict[tuple[str, ...], FieldShape] = {}
 
-    def shape(self, names: tuple[str, ...]) -> _Shape:
+    def shape(self, names: tuple[str, ...]) -> FieldShape:
         """Return the properties of a list of names. Clients have few different lists."""
         shape = self._shapes.get(names)
         if shape is None:
-            places = {name: place for place, name in enumerate(names)}
-            known = [places.get(name, -1) for name in (":path", ":method", "te", "content-length")]
-            shape = _Shape(_fault(names), places, *known)
+            shape = call_fields.shape_of(names)
             if len(names) <= _MAX_SHAPE:
                 if len(self._shapes) >= _MAX_SHAPES:
                     self._shapes.clear()
@@ -195,7 +165,7 @@ class GrpcCall:
 
     def fail(self, status: GrpcStatus, reason: str) -> None:
         """End the call with a status of the transport."""
-        fields = [("grpc-status", str(int(status))), ("grpc-message", _percent_encoded(reason[:MAX_REASON]))]
+        fields = [("grpc-status", str(int(status))), ("grpc-message", call_fields.percent_encoded(reason[:MAX_REASON]))]
         if not self._is_begun:
             fields = [(":status", "200"), _CONTENT_TYPE, *fields]
         self._connection.finish(self, hpack.encode(fields))
@@ -401,10 +371,11 @@ class GrpcConnection:
             StreamFailed: It is not a size, or nothing follows.
         """
         stream = self.streams.get(number)
-        if not length.isdigit() or len(length) > _MAX_LENGTH_DIGITS or (is_end and int(length)):
+        size = call_fields.read_length(length)
+        if size is None or (is_end and size):
             raise StreamFailed(number, ErrorCode.PROTOCOL_ERROR, "the field content-length is wrong")
         if stream is not None:
-            stream.expected = int(length)
+            stream.expected = size
 
     def _refuse_http(self, call: GrpcCall, status: str) -> None:
         """Answer a request that is not a gRPC call with a status of HTTP."""
@@ -418,12 +389,10 @@ class GrpcConnection:
         call.is_streaming = is_streaming
         timeout = call.field("grpc-timeout")
         if timeout:
-            digits, unit = timeout[:-1], _UNITS.get(timeout[-1])
-            # The characters are ASCII, so these digits are 0 to 9.
-            if unit is None or not digits.isdigit() or len(digits) > _MAX_TIMEOUT_DIGITS:
+            call.timeout_s = call_fields.read_timeout(timeout)
+            if call.timeout_s is None:
                 call.fail(GrpcStatus.INTERNAL, "the field grpc-timeout is malformed")
                 return
-            call.timeout_s = min(int(digits) * unit, MAX_TIMEOUT_S)
         if is_end:
             self.received(call.stream, b"", True)  # noqa: FBT003 - by position: called for each frame
 
@@ -503,24 +472,3 @@ def _whole(prefix: bytes) -> int:
     if size > MAX_MESSAGE:
         raise _Refused(GrpcStatus.RESOURCE_EXHAUSTED, f"a message of {size} bytes, and the maximum is {MAX_MESSAGE}")
     return PREFIX + size
-
-
-def _percent_encoded(text: str) -> str:
-    """Return a text in the form of the field grpc-message."""
-    data = text.encode(errors="replace")
-    return "".join([chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}" for byte in data])
-
-
-def _fault(names: tuple[str, ...]) -> str:
-    """Return why the names of a call's fields are malformed (RFC 9113, section 8), empty if they are not."""
-    pseudo = [name for name in names if name[:1] == ":"]
-    if len(set(pseudo)) != len(pseudo) or not _REQUIRED <= set(pseudo) <= _PSEUDO:
-        return "a request needs :method, :scheme and :path, each of them once"
-    if list(names[: len(pseudo)]) != pseudo:
-        return "a field that begins with a colon follows others"
-    for name in names[len(pseudo) :]:
-        if not _NAME.fullmatch(name):
-            return "the name of a field is not in lower case or has illegal characters"
-        if name in _OF_ONE_CONNECTION:
-            return f"the field {name} is not allowed in HTTP/2"
-    return ""
