@@ -70,3 +70,16 @@ def test_sighup_reads_certificates_again_and_ignores_bad_ones(server: Server, ca
         server.log()
     )
     assert fingerprint(server) == second
+
+
+def test_the_self_signed_certificate_stays_the_same_after_a_restart(tmp_path: Path) -> None:
+    with Server(tmp_path / "server") as server:
+        first = fingerprint(server)
+        own = str(server.data / "tls-certificate.pem")
+        assert run_as(server)("topic", "list", "--tls-ca", own).code == 0
+        assert run_as(server)("topic", "list").code == 0
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: "the TLS files were read again" in server.log()), server.log()
+        server.stop()
+        server.start()
+        assert fingerprint(server) == first

@@ -363,7 +363,7 @@ TLS_TEST_MODE = Option(
     "tls.test.mode.enable",
     option.BOOLEAN,
     default=True,
-    help="True to create a temporary certificate if none is given; otherwise there is no TLS without one.",
+    help="True to create a self-signed certificate if none is given; otherwise there is no TLS without one.",
     section="net",
 )
 TLS_CLIENT = Option(

@@ -6,11 +6,13 @@ import ipaddress
 import pathlib
 import ssl
 import tempfile
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import TlsMode, TlsSettings
@@ -182,12 +184,32 @@ def _trust(context: ssl.SSLContext, ca: str) -> None:
         raise NetSettingsInvalid(f"`{ca}` is not a PEM file of certificates") from None
 
 
-def _load_temporary(context: ssl.SSLContext) -> None:
-    """Load a self-signed certificate for this process: it encrypts, and clients cannot verify it."""
+class Certificate(NamedTuple):
+    """A certificate and its key, PEM.
+
+    Attributes:
+        certificate: The certificate.
+        key: Its private key, without a password.
+    """
+
+    certificate: bytes
+    key: bytes
+
+
+def self_signed_certificate(names: Iterable[str]) -> Certificate:
+    """Return a new certificate of a server that is its own authority, valid for ten years.
+
+    Args:
+        names: Host names and addresses of the server.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mqguard")])
     now = dt.datetime.now(dt.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+    own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    usage = x509.KeyUsage(
+        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+        key_agreement=False, key_cert_sign=True, crl_sign=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -196,15 +218,34 @@ def _load_temporary(context: ssl.SSLContext) -> None:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=3650))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_general_name(one) for one in names]), critical=False)
+        # Clients that check the certificate trust it as an authority, so it needs the marks of one.
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(own, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own), critical=False)
         .sign(key, hashes.SHA256())
     )
-    pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return Certificate(
+        certificate.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _load_temporary(context: ssl.SSLContext) -> None:
+    """Load a self-signed certificate for this process: it encrypts, and clients cannot verify it."""
+    made = self_signed_certificate(["localhost", "127.0.0.1"])
     # The ssl module reads keys only from files. The directory is readable only by us and deleted at once.
     with tempfile.TemporaryDirectory(prefix="mqguard-") as folder:
         path = pathlib.Path(folder) / "temporary.pem"
         path.touch(mode=0o600)
-        path.write_bytes(pem)
+        path.write_bytes(made.certificate + made.key)
         context.load_cert_chain(path)

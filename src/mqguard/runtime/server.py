@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 import errno
 import gc
@@ -26,6 +27,7 @@ from mqguard.runtime.data_directory import DataLock, warn_of_unserved
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
 from mqguard.runtime.process import StallWatch, SystemClock
+from mqguard.runtime.tls_certificate import with_certificate
 
 _LOG = logging.getLogger(__name__)
 
@@ -165,6 +167,7 @@ class Server:
             if parent is None or not parent.has_lock:
                 locked.callback(DataLock(self._data).release)
                 warn_of_unserved(self._data)
+            self._net = dataclasses.replace(self._net, tls=with_certificate(self._net.tls, self._config))
             parts = Components(
                 self._role, self._config, loaded, self._data, SystemClock(), _on_admin_created(first_start)
             )
