@@ -23,6 +23,7 @@ CLIENT_ID: Final = "x-mq-client-id"
 MAX_CLIENT_ID: Final = 255
 """Maximum characters of a client id."""
 TELEMETRY: Final = "Telemetry"
+_STOPPING: Final = pb.Status(code=pb.MESSAGE_NOT_FOUND, message="no new message: the server stops")
 
 
 class StreamHandler(Protocol):
@@ -64,6 +65,7 @@ class RpcServer:
         self._suspension = NoSuspension() if suspension is None else suspension
         self._streams = streams
         self._waiting: Waiting = {}
+        self._open_streams: dict[GrpcCall, None] = {}
 
     @property
     def rpcs(self) -> dict[str, Rpc]:
@@ -80,14 +82,30 @@ class RpcServer:
         for event in events:
             kind, call = event.kind, event.call
             if kind is EventKind.CALL or kind is EventKind.MESSAGE:
+                if kind is EventKind.MESSAGE:
+                    self._open_streams[call] = None
                 self._serve(link, call, event.message)
             elif kind is EventKind.END:
-                self._streams.stream_ended(call)
-                call.end()
+                self._end_stream(call)
             elif call.is_streaming:
+                self._open_streams.pop(call, None)
                 self._streams.stream_ended(call)
             else:
                 self._cancel(call)
+
+    def _end_stream(self, call: GrpcCall) -> None:
+        self._open_streams.pop(call, None)
+        self._streams.stream_ended(call)
+        call.end()
+
+    def end_calls(self) -> None:
+        """End calls that wait without messages, and the streams of clients: the server stops."""
+        for call in list(self._waiting):
+            self._cancel(call)
+            answer: Any = self._rpcs[call.path].answer(status=_STOPPING)
+            call.reply(answer.SerializeToString())
+        for call in list(self._open_streams):
+            self._end_stream(call)
 
     def _cancel(self, call: GrpcCall) -> None:
         cancel = self._waiting.pop(call, None)

@@ -101,3 +101,7 @@ class CallValidityCheck:
                 event.call.fail(GrpcStatus.UNAVAILABLE, OUTDATED)
             events = [event for event in events if event not in begun]
         self._calls.calls(link, events)
+
+    def end_calls(self) -> None:
+        """End the calls that wait: the server stops."""
+        self._calls.end_calls()
