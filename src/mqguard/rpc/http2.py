@@ -54,6 +54,8 @@ FRAMES_PER_CALL: Final = 8
 RESETS: Final = (1_000, 33)
 """Calls that a peer may cancel before they are answered, at once and per second."""
 _SETTINGS_WEIGHT: Final = 5
+MIN_CONTENT: Final = 64
+"""Bytes of content, without padding, that a DATA frame must have to cost no part of the budget."""
 _unpack_head = frames.HEAD_FORM.unpack_from
 
 
@@ -246,7 +248,7 @@ class ServerConnection:
             self._spend(1)
             self._reject_data(number)
             return
-        if size < 64:
+        if len(payload) < MIN_CONTENT:
             self._spend(0 if flags & END_STREAM else 1)
         stream.credit -= size
         if stream.credit < 0:

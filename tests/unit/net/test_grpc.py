@@ -49,6 +49,8 @@ class EchoCalls:
         """Answer each event."""
         self.addresses.add(link.peer.ip)
         for event in events:
+            if user := event.call.field("x-user"):
+                link.peer.channel.user = user
             if event.call.path == FAIL:
                 event.call.fail(GrpcStatus.UNAVAILABLE, "not now")
             elif event.kind is EventKind.CALL and event.call.path == WAIT:
@@ -245,6 +247,28 @@ def test_a_client_that_disappears_with_a_half_message_is_forgotten(port):
         assert eventually(lambda: port.running.server.held > 5_000)
     assert eventually(lambda: not port.running.server.links)
     assert port.running.server.held == 0
+
+
+def test_a_user_pays_for_its_calls_and_what_they_hold(port):
+    """The accounts of time and memory, and the limits of connections, are those of the remoting protocol."""
+    block = hpack.Encoder().encode([*request_fields(STREAM), ("x-user", "alice")])
+    with port.connect() as peer:
+        peer.sendall(GREETING + frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, 0, 1, prefixed(b"first")))
+        assert (DATA, 1, prefixed(b"first")) in [next(got) for got in [frames_of(peer)] for _ in range(5)]
+        lanes = port.running.server.scheduler.lanes
+        account = lanes["authenticated"].accounts["alice"]
+        assert (account.links, account.held) == (1, 0)
+        assert account.used >= 0
+        peer.sendall(frame(DATA, 0, 1, prefixed(b"x" * 9_000)[:5_000]))
+        assert eventually(lambda: account.held == 5_000)
+        assert lanes["anonymous"].held == 0
+        before = account.used
+        calls = [hpack.Encoder().encode([*request_fields(UNARY), ("x-user", "alice")]) for _ in range(200)]
+        for number, call in enumerate(calls):
+            stream = 3 + 2 * number
+            peer.sendall(frame(HEADERS, END_HEADERS, stream, call) + frame(DATA, END_STREAM, stream, prefixed(b"")))
+        assert eventually(lambda: account.used > before)
+    assert eventually(lambda: (account.links, account.held) == (0, 0))
 
 
 def test_an_idle_connection_with_an_open_call_is_closed():
