@@ -11,7 +11,7 @@ _UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e
 _OF_ONE_CONNECTION: Final = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 _PSEUDO: Final = frozenset({":method", ":scheme", ":path", ":authority"})
 _REQUIRED: Final = frozenset({":method", ":scheme", ":path"})
-_READ: Final = (":path", ":method", "te", "content-length")
+_READ: Final = (":path", ":method", "content-type", "grpc-timeout", "te", "content-length")
 
 
 class FieldShape(NamedTuple):
@@ -22,6 +22,8 @@ class FieldShape(NamedTuple):
         places: Position of the last field of each name.
         path: Position of the path.
         method: Position of the method of HTTP.
+        kind: Position of the field `content-type`, -1 without it.
+        timeout: Position of the field `grpc-timeout`, -1 without it.
         te: Position of the field `te`, -1 without it.
         length: Position of the field `content-length`, -1 without it.
     """
@@ -30,6 +32,8 @@ class FieldShape(NamedTuple):
     places: dict[str, int]
     path: int = -1
     method: int = -1
+    kind: int = -1
+    timeout: int = -1
     te: int = -1
     length: int = -1
 

@@ -76,6 +76,7 @@ class Event(NamedTuple):
 
 _CALL: Final = EventKind.CALL
 _new_event = tuple.__new__
+"""Makes an `Event` in half the time of the class's own `__new__`."""
 
 
 class Methods:
@@ -83,23 +84,26 @@ class Methods:
 
     Args:
         streaming: For each path, such as `/package.Service/Method`, whether the peer sends a stream of messages.
+
+    Attributes:
+        shapes: Properties of lists of names that were checked.
     """
 
-    __slots__ = ("_shapes", "streaming")
+    __slots__ = ("shapes", "streaming")
 
     def __init__(self, streaming: Mapping[str, bool]) -> None:
         self.streaming = dict(streaming)
-        self._shapes: dict[tuple[str, ...], FieldShape] = {}
+        self.shapes: dict[tuple[str, ...], FieldShape] = {}
 
     def shape(self, names: tuple[str, ...]) -> FieldShape:
         """Return the properties of a list of names. Clients have few different lists."""
-        shape = self._shapes.get(names)
+        shape = self.shapes.get(names)
         if shape is None:
             shape = call_fields.shape_of(names)
             if len(names) <= _MAX_SHAPE:
-                if len(self._shapes) >= _MAX_SHAPES:
-                    self._shapes.clear()
-                self._shapes[names] = shape
+                if len(self.shapes) >= _MAX_SHAPES:
+                    self.shapes.clear()
+                self.shapes[names] = shape
         return shape
 
 
@@ -342,7 +346,10 @@ class GrpcConnection:
         Raises:
             StreamFailed: Its fields are malformed.
         """
-        fault, places, path_at, method_at, te_at, length_at = self._methods.shape(tuple(names))
+        key = tuple(names)
+        # Inlined for most calls: each call of a function takes a hundredth of the time of all of them.
+        shape = self._methods.shapes.get(key) or self._methods.shape(key)
+        fault, places, path_at, method_at, kind_at, timeout_at, te_at, length_at = shape
         if fault:
             raise StreamFailed(stream, ErrorCode.PROTOCOL_ERROR, fault)
         text = "".join(values)
@@ -359,10 +366,10 @@ class GrpcConnection:
         self._opening += 1
         if values[method_at] != "POST":
             self._refuse_http(call, "405")
-        elif not call.field("content-type").startswith("application/grpc"):
+        elif kind_at < 0 or not values[kind_at].startswith("application/grpc"):
             self._refuse_http(call, "415")
         else:
-            self._open(call, is_end=is_end)
+            self._open(call, values[timeout_at] if timeout_at >= 0 else "", is_end=is_end)
 
     def _expect(self, number: int, length: str, *, is_end: bool) -> None:
         """Note the size of the content that the peer announces.
@@ -381,13 +388,12 @@ class GrpcConnection:
         """Answer a request that is not a gRPC call with a status of HTTP."""
         self.finish(call, hpack.encode([(":status", status)]))
 
-    def _open(self, call: GrpcCall, *, is_end: bool) -> None:
+    def _open(self, call: GrpcCall, timeout: str, *, is_end: bool) -> None:
         is_streaming = self._methods.streaming.get(call.path)
         if is_streaming is None:
             call.fail(GrpcStatus.UNIMPLEMENTED, f"there is no method {call.path[:100]}")
             return
         call.is_streaming = is_streaming
-        timeout = call.field("grpc-timeout")
         if timeout:
             call.timeout_s = call_fields.read_timeout(timeout)
             if call.timeout_s is None:
@@ -401,6 +407,13 @@ class GrpcConnection:
         call = self._calls.get(stream)
         if call is None:
             return  # it is answered already
+        if is_end and not call.is_streaming and not call.held and call.message is None:
+            size = len(data)
+            # Nearly always the last frame of a call has its whole message.
+            if size >= PREFIX and not data[0] and size == PREFIX + int.from_bytes(data[1:PREFIX], "big"):
+                self._deliver_first(call)
+                self._events.append(_new_event(Event, (_CALL, call, data[PREFIX:])))
+                return
         try:
             messages = call.take(data)
             if call.is_streaming:
@@ -440,8 +453,7 @@ class GrpcConnection:
         if message is None or call.is_unfinished:
             raise _Refused(GrpcStatus.INTERNAL, "the call ends without a whole message")
         self._deliver_first(call)
-        # A tuple is made in half the time of the class's own `__new__`.
-        self._events.append(_new_event(Event, (_CALL, call, message)))
+        self._events.append(Event(_CALL, call, message))
 
     def _deliver_first(self, call: GrpcCall) -> None:
         """Note that the application gets the call with the next event."""

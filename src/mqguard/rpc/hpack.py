@@ -118,7 +118,12 @@ class Decoder:
         if index:
             name = self._at(index)[0]
         else:
-            name, at = _name(block, at)
+            end = at + 1 + (block[at] & 0x7F)
+            known = _names.get(block[at:end])
+            if known is None:
+                name, at = _new_name(block, at, end)
+            else:
+                name, at = known, end
         size = block[at]
         if size < 0x7F:
             # Inlined `_text` for most values.
@@ -176,19 +181,14 @@ def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
     raise HpackInvalid("a header field has an integer that is too large")
 
 
-def _name(block: bytes, at: int) -> tuple[str, int]:
-    size = block[at] & 0x7F
-    end = at + 1 + size
-    raw = block[at:end]
-    name = _names.get(raw)
-    if name is not None:
-        return name, end
-    name, end = _text(block, at)
-    if size <= _MAX_NAME:
+def _new_name(block: bytes, at: int, end: int) -> tuple[str, int]:
+    """Decode a name; a short one, which ends at `end`, is cached with its length and its form."""
+    name, after = _text(block, at)
+    if after == end and end - at <= _MAX_NAME:
         if len(_names) >= _MAX_NAMES:
             _names.clear()
-        _names[raw] = name
-    return name, end
+        _names[block[at:end]] = name
+    return name, after
 
 
 def _text(block: bytes, at: int) -> tuple[str, int]:
