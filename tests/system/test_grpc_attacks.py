@@ -82,6 +82,12 @@ def resets(*, with_call: bool) -> Iterator[bytes]:
         yield frame(HEADERS, END_HEADERS, number, BLOCK) + message + frame(RST_STREAM, 0, number, b"\0\0\0\x08")
 
 
+def provoked_resets() -> Iterator[bytes]:
+    """Yield calls that the server has to reset: the next frame of each breaks its stream."""
+    for number in numbers(20_000):
+        yield opened(number) + frame(DATA, 0, number, prefixed(b"m")) + frames.window_update(number, 0)
+
+
 def continuations(size: int, count: int) -> Iterator[bytes]:
     yield frame(HEADERS, 0, 1, BLOCK)
     piece = frame(CONTINUATION, 0, 1, bytes(size)) * max(1, 65_536 // (size + 9))
@@ -145,6 +151,7 @@ def calls_of_nothing() -> Iterator[bytes]:
 CUT: dict[str, Callable[[], Iterator[bytes]]] = {
     "resets": lambda: resets(with_call=False),
     "calls that are reset": lambda: resets(with_call=True),
+    "resets that are provoked": provoked_resets,
     "continuations": lambda: continuations(16_384, 2_500),
     "empty continuations": lambda: continuations(0, 1_000_000),
     "fields that grow when decoded": bombs,

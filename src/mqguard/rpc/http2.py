@@ -52,7 +52,7 @@ CHEAP_FRAMES: Final = (1_000, 100)
 FRAMES_PER_CALL: Final = 8
 """Frames that each call allows in addition: some clients send a few small window updates with each."""
 RESETS: Final = (1_000, 33)
-"""Calls that a peer may cancel before they are answered, at once and per second."""
+"""Calls that a peer may cancel or break before they are answered, at once and per second."""
 _SETTINGS_WEIGHT: Final = 5
 MIN_CONTENT: Final = 64
 """Bytes of content, without padding, that a DATA frame must have to cost no part of the budget."""
@@ -219,8 +219,19 @@ class ServerConnection:
     def _fail(self, error: StreamFailed) -> None:
         if self.streams.forget(error.stream):
             self._receiver.cancelled(error.stream)
+            # A peer that provokes resets frees its streams as if it had sent them (CVE-2025-8671).
+            self._count_reset()
         self._spend(1)
         self.streams.reset(error.stream, error.code)
+
+    def _count_reset(self) -> None:
+        """Count a reset.
+
+        Raises:
+            ConnectionFailed: There were too many.
+        """
+        if not self._resets.use(1, self._now):
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
 
     def _spend(self, amount: float) -> None:
         """Use a part of the budget for frames without a call.
@@ -358,8 +369,7 @@ class ServerConnection:
             raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, f"a reset of {len(payload)} bytes")
         if number == 0 or number > self._last:
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, f"a reset of stream {number}, which is not open")
-        if not self._resets.use(1, self._now):
-            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
+        self._count_reset()
         if self.streams.forget(number):
             self._receiver.cancelled(number)
 

@@ -224,6 +224,28 @@ def test_resets_are_limited(is_answered: bool) -> None:
     assert goodbye(server) == ErrorCode.ENHANCE_YOUR_CALM
 
 
+PROVOKED = {
+    "a window update of nothing": lambda number: frames.window_update(number, 0),
+    "a window that is too large": lambda number: frames.window_update(number, 2**31 - 1),
+    "fields after the end": lambda number: frame(HEADERS, END_HEADERS, number),
+    "data after the end": lambda number: frame(DATA, 0, number, bytes(100)),
+    "a priority of another size": lambda number: frame(PRIORITY, 0, number, b"a"),
+}
+
+
+@pytest.mark.parametrize("name", PROVOKED)
+def test_resets_that_a_peer_provokes_are_limited(name: str) -> None:
+    """Each call is delivered and open when the peer breaks its stream."""
+    server = connection()
+    server.push(GREETING)
+    for number in range(1, 4_000, 2):
+        call = opening(number) + frame(DATA, END_STREAM, number, prefixed(b"m"))
+        server.push(call + PROVOKED[name](number))
+        while server.has_input:
+            server.take(16, 1 << 20, 0.0)
+    assert goodbye(server) == ErrorCode.ENHANCE_YOUR_CALM
+
+
 def test_open_streams_are_limited() -> None:
     server = run(*(opening(number) for number in range(1, 2 * 1_100, 2)))
     out = sent(server)
