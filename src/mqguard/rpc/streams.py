@@ -67,7 +67,7 @@ class Streams:
         self._out: list[bytes] = []
         self._peer_window = self._window = frames.DEFAULT_WINDOW
         self._waiting: dict[int, OpenStream] = {}
-        """Streams with unsent bytes, in the order in which they began to wait."""
+        """Streams with unsent bytes that wait only for the window of the connection, in their order."""
         self._dropped: dict[int, None] = {}
         """The latest streams that the server ended before the peer: what is under way for them is ignored."""
         self.unsent = 0
@@ -90,9 +90,12 @@ class Streams:
     def forget(self, number: int) -> bool:
         """Remove a stream; return False if it is not open."""
         stream = self._open.pop(number, None)
-        if stream is not None and self._waiting.pop(number, None) is not None:
+        if stream is None:
+            return False
+        if stream.unsent:
+            self._waiting.pop(number, None)
             self.unsent -= len(stream.unsent) - stream.sent
-        return stream is not None
+        return True
 
     def clear(self) -> list[int]:
         """Remove all streams, and return their numbers."""
@@ -138,7 +141,6 @@ class Streams:
         if stream.unsent or size > stream.window or size > self._window:
             stream.unsent, stream.sent = stream.unsent[stream.sent :] + payload, 0
             self.unsent += size
-            self._waiting.setdefault(number, stream)
             self._send_unsent(number, stream)
             return
         stream.window -= size
@@ -220,10 +222,12 @@ class Streams:
             ConnectionFailed: The window of a stream becomes too large.
         """
         change, self._peer_window = window - self._peer_window, window
-        for stream in self._open.values():
+        for number, stream in self._open.items():
             stream.window += change
             if stream.window > MAX_WINDOW:
                 raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "the window of a stream is too large")
+            if stream.unsent and stream.window > 0:
+                self._waiting.setdefault(number, stream)
         self._send_all_unsent()
 
     def _send_all_unsent(self) -> None:
@@ -234,15 +238,18 @@ class Streams:
 
     def _send_unsent(self, number: int, stream: OpenStream) -> None:
         size = min(len(stream.unsent) - stream.sent, stream.window, self._window)
-        if size <= 0:
+        if size > 0:
+            self.write(frames.data_frames(number, stream.unsent[stream.sent : stream.sent + size]))
+            stream.sent += size
+            self.unsent -= size
+            stream.window -= size
+            self._window -= size
+        if stream.sent < len(stream.unsent) and stream.window > 0:
+            self._waiting.setdefault(number, stream)
             return
-        self.write(frames.data_frames(number, stream.unsent[stream.sent : stream.sent + size]))
-        stream.sent += size
-        self.unsent -= size
-        stream.window -= size
-        self._window -= size
+        # A stream that waits for its own window is not here, so that updates of the connection need not look at it.
+        self._waiting.pop(number, None)
         if stream.sent == len(stream.unsent):
-            del self._waiting[number]
             stream.unsent, stream.sent = b"", 0
             if stream.end is not None:
                 self._end(number, stream, stream.end)
