@@ -3,9 +3,9 @@
 
 Usage: `python bench/grpc_codec.py`, with `--calls N`, `--rounds N` and `--profile` for a profile of each form.
 
-A client's bytes are made before: the header fields of a signed `SendMessage` in the form of each official client, a
-message of 300 bytes, and the window updates and pings that this client adds. Every request has an identifier of its
-own, and the date with its signature changes after 50 calls. The codec reads each call, and answers it with 120 bytes.
+Each client has its own form of header fields, and sends window updates or pings with its calls. A call is a signed
+`SendMessage` of 300 bytes, and its answer has 120. All bytes are made before the measurement. Every request has an
+identifier of its own, and the date with its signature changes after 50 calls.
 """
 
 from __future__ import annotations

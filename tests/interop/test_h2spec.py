@@ -1,8 +1,8 @@
-"""The conformance tests of HTTP/2 (`h2spec`: generic, http2 and hpack, with the strict ones) against the server.
+"""All conformance tests of HTTP/2 that `h2spec` has, against the server.
 
 h2spec sends GET requests, and waits for an answer with content. The server answers a request that is not a gRPC call
-before its end, and without content. So one run has the server as it is, with TLS, and another one has requests that are
-made gRPC calls before the codec of calls gets them.
+before its end, and without content. So one run uses the server as it is, with TLS. Another one makes each request a
+gRPC call.
 """
 
 from __future__ import annotations

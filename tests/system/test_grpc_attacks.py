@@ -1,4 +1,4 @@
-"""Attacks on HTTP/2: each costs the server little time and memory, and a good client beside it is served."""
+"""Attacks on HTTP/2: each costs the server little time and memory, and a good client is served meanwhile."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class GrpcProtocol:
     def end(self) -> list[Event]:
         """Drop all calls, because the connection is gone; return what this says about them."""
         self._connection.end(ErrorCode.NO_ERROR)
-        return self._connection.take(0, _clock())
+        return self._connection.take(0, 0, _clock())
 
     def leave(self) -> None:
         """Announce that the connection ends: open calls are still answered, new ones are refused."""

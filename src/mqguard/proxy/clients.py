@@ -146,6 +146,10 @@ class GrpcClients:
         client = self._by_stream.get(stream)
         return None if client is None else client.settings
 
+    def streams(self) -> list[GrpcCall]:
+        """Return the streams of all clients."""
+        return list(self._by_stream)
+
     def end_stream(self, stream: GrpcCall) -> None:
         """Forget a stream that has ended."""
         client = self._by_stream.pop(stream, None)

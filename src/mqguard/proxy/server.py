@@ -5,7 +5,7 @@
 # Rule 3: a client id belongs to the sender, so a sender reaches nothing of a client of another one.
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from mqguard.dispatch.rpc_admission import SERVICE, RpcAdmission, RpcRequest
 from mqguard.dispatch.suspended import NoSuspension, Suspension
@@ -31,6 +31,9 @@ class StreamHandler(Protocol):
 
     def is_known(self, stream: GrpcCall) -> bool:
         """Return True if a command of the stream was admitted."""
+
+    def streams(self) -> list[GrpcCall]:
+        """Return the streams with admitted commands."""
 
     def stream_ended(self, stream: GrpcCall) -> None:
         """Forget a stream that has ended."""
@@ -65,7 +68,6 @@ class RpcServer:
         self._suspension = NoSuspension() if suspension is None else suspension
         self._streams = streams
         self._waiting: Waiting = {}
-        self._open_streams: dict[GrpcCall, None] = {}
 
     @property
     def rpcs(self) -> dict[str, Rpc]:
@@ -82,19 +84,15 @@ class RpcServer:
         for event in events:
             kind, call = event.kind, event.call
             if kind is EventKind.CALL or kind is EventKind.MESSAGE:
-                if kind is EventKind.MESSAGE:
-                    self._open_streams[call] = None
                 self._serve(link, call, event.message)
             elif kind is EventKind.END:
                 self._end_stream(call)
             elif call.is_streaming:
-                self._open_streams.pop(call, None)
                 self._streams.stream_ended(call)
             else:
                 self._cancel(call)
 
     def _end_stream(self, call: GrpcCall) -> None:
-        self._open_streams.pop(call, None)
         self._streams.stream_ended(call)
         call.end()
 
@@ -104,7 +102,7 @@ class RpcServer:
             self._cancel(call)
             answer: Any = self._rpcs[call.path].answer(status=_STOPPING)
             call.reply(answer.SerializeToString())
-        for call in list(self._open_streams):
+        for call in self._streams.streams():
             self._end_stream(call)
 
     def _cancel(self, call: GrpcCall) -> None:

@@ -159,6 +159,10 @@ class TelemetryHandlers:
         """Return True if settings on the stream were admitted."""
         return self._clients.settings_on(stream) is not None
 
+    def streams(self) -> list[GrpcCall]:
+        """Return the streams with admitted commands."""
+        return self._clients.streams()
+
     def stream_ended(self, stream: GrpcCall) -> None:
         """Forget a stream that has ended."""
         self._clients.end_stream(stream)

@@ -1,4 +1,4 @@
-"""What the official clients send from their first byte to their last one, recorded, is served in any split.
+"""Recorded dialogues of the official clients, from their first byte to their last one, are served in any split.
 
 Each client has started a producer, sent three messages and stopped, at a server that answered with constant messages.
 """
