@@ -247,3 +247,58 @@ def test_a_user_with_rights_receives(proxied: Proxied, admin: Wire, name: Name) 
     other.do("send", topic=topic, body="m")
     other.do("open", handle=group, topic=topic, group=group)
     assert bodies(other.do("receive", handle=group)) == ["m-0"]
+
+
+def create_lite(server: Server, name: Name, **attributes: str) -> tuple[str, str]:
+    """Create a parent of lite topics, and a group that consumes them."""
+    topic, group = name("parent"), name("lite-group")
+    changes = {f"+{key}": value for key, value in {"lite.bind.topic": topic, **attributes}.items()}
+    # These tests take minutes on a busy machine, in which the server closes a connection without requests.
+    with Wire(server.broker_port, ADMIN) as admin:
+        create_topic(admin, topic, kind="LITE")
+        expect(admin.call(UPDATE_GROUP, {}, json.dumps({"groupName": group, "attributes": changes}).encode()))
+    return topic, group
+
+
+def test_a_lite_push_consumer_gets_the_messages_of_its_lite_topics(
+    proxied: Proxied, server: Server, name: Name
+) -> None:
+    """They come again after a failure, and no more after the client has unsubscribed."""
+    topic, group = create_lite(server, name)
+    proxied.do("lite", handle=group, topic=topic, group=group, lites="one,two", failures=1)
+    for lite, count in (("one", 3), ("two", 1), ("three", 1)):
+        proxied.do("send", topic=topic, count=count, body=lite, lite=lite)
+    messages = proxied.do("pushed", handle=group, count=8, timeout=120_000, wait=150)["messages"]
+    seen = [(message["liteTopic"], message["body"], message["attempt"]) for message in messages]
+    assert sorted(seen) == sorted(
+        [("one", f"one-{number}", attempt) for number in range(3) for attempt in (1, 2)]
+        + [("two", "two-0", attempt) for attempt in (1, 2)]
+    )
+    proxied.do("unsubscribe", handle=group, lite="two")
+    proxied.do("send", topic=topic, count=1, body="gone", lite="two")
+    proxied.do("send", topic=topic, count=1, body="end", lite="one")
+    messages = proxied.do("pushed", handle=group, count=10, timeout=60_000, wait=90)["messages"]
+    assert {message["body"] for message in messages[8:]} == {"end-0"}
+    proxied.do("stop", handle=group)
+
+
+def test_an_exclusive_lite_topic_moves_to_the_last_subscriber(proxied: Proxied, server: Server, name: Name) -> None:
+    topic, group = create_lite(server, name, **{"lite.sub.model": "Exclusive"})
+    first, second = f"{group}-1", f"{group}-2"
+    for handle in (first, second):
+        proxied.do("lite", handle=handle, topic=topic, group=group, lites="one")
+    proxied.do("send", topic=topic, count=3, body="a", lite="one")
+    assert len(proxied.do("pushed", handle=second, count=3, timeout=60_000, wait=90)["messages"]) == 3
+    assert proxied.do("pushed", handle=first, count=1, timeout=2_000)["messages"] == []
+    proxied.do("stop", handle=first)
+    proxied.do("stop", handle=second)
+
+
+def test_a_user_needs_rights_for_lite_topics(proxied: Proxied, server: Server, name: Name) -> None:
+    topic, group = create_lite(server, name)
+    user = User(name("user"), "secret-of-a-user")
+    with Wire(server.broker_port, ADMIN) as admin:
+        create_user(admin, user.name, user.secret)
+        grant(admin, user.name, entry(f"Topic:{topic}", "Sub"))
+    other = Proxied(proxied.driver, proxied.endpoint, user)
+    assert not other.call("lite", handle=f"{group}-x", topic=topic, group=group, lites="one")["ok"]

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from mqguard.admin.task_rights import BY_NAME
-from tests.fixtures.access import ADMIN, create_user, entry, grant
+from mqguard.model import properties
+from tests.fixtures.access import ADMIN, create_topic, create_user, entry, expect, grant, send_fields
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
-from tests.fixtures.wire import User, Wire
+from tests.fixtures.wire import SEND, User, Wire
 from tests.interop.conftest import DrivenClient, Drivers, Mqadmin
 
 pytestmark = pytest.mark.xdist_group("java-5.5.0")
@@ -162,12 +163,17 @@ RUNS = [
     Run(f"switchTimerEngine {B} -e F", r"switchTimerEngine to FILE_TIME_WHEEL success"),
     Run(f"switchTimerEngine {B} -e R", refused=r"CODE: 29  DESC: this broker has one store of timed messages"),
     Run(f"exportPopRecord {B} -d true", r"Export broker records"),
-    Run(f"getBrokerLiteInfo {B}", r"#Broker +#Store Type", "CODE: 3"),
-    Run("getParentTopicInfo -p {topic}", r"Parent Topic Info: \[{topic}\]"),
-    Run("getLiteTopicInfo -p {topic} -l x", r"Lite Topic Info: \[{topic}\] \[x\]"),
-    Run("getLiteClientInfo -p {topic} -g {group} -c {client}", r"Lite Client Info: \[{topic}\]"),
-    Run("getLiteGroupInfo -p {topic} -g {group}", r"Lite Group Info: \[{group}\] \[{topic}\]"),
-    Run("triggerLiteDispatch -p {topic} -g {group}", r"Group And Topic Info: \[{group}\] \[{topic}\]"),
+    Run(
+        f"getBrokerLiteInfo {B} -d",
+        r'{broker} +\S+ +20000 +2 +3 [\s\S]*"{parent}":-1[\s\S]*"{parent}":\["{lite_group}"\]',
+    ),
+    Run("getParentTopicInfo -p {parent}", r"broker-a +-1 +2 +2 +\[{lite_group}\]"),
+    Run("getLiteTopicInfo -p {parent} -l a -s", r"broker-a +0 +2 +\S+ \S+ +true +1\s+\[c1@{lite_group}\]"),
+    Run("getLiteClientInfo -p {parent} -g {lite_group} -c c1 -s", r"broker-a +2 [\s\S]*%LMQ%\${parent}\$a"),
+    Run("getLiteGroupInfo -p {parent} -g {lite_group}", r"Total Lag Count: 2\s[\s\S]*1 +a +2 "),
+    Run("getLiteGroupInfo -p {parent} -g {lite_group} -l a", r"broker-a +2 +0 +2 "),
+    Run("triggerLiteDispatch -p {parent} -g {lite_group}", r"broker-a +dispatched"),
+    Run("triggerLiteDispatch -p {parent} -g {lite_group} -c c1", r"broker-a +dispatched"),
     Run(f"deleteSubGroup {C} -g g_made -r true", r"delete subscription group \[g_made\] from broker"),
     Run(f"deleteTopic {C} -t t_made", r"delete topic \[t_made\] from cluster \[DefaultCluster\] success"),
     # It goes on in threads of its own, which end with the driver.
@@ -235,6 +241,8 @@ def stage(drivers: Drivers, server: Server, tmp_path_factory: pytest.TempPathFac
         "topics": str(directory / "topics.json"),
         "groups": str(directory / "groups.json"),
         "client": "",
+        "parent": "t_lite",
+        "lite_group": "g_lite",
     }
 
     def consumer() -> str:
@@ -250,8 +258,22 @@ def stage(drivers: Drivers, server: Server, tmp_path_factory: pytest.TempPathFac
     names["client"] = consumer()
     with Wire(server.broker_port, ADMIN) as admin:
         create_user(admin, OUTSIDER.name, OUTSIDER.secret)
+        consume_lite_topics(admin, "t_lite", "g_lite")
     yield Stage(client, names)
     client.do("stop", handle="stage")
+
+
+def consume_lite_topics(admin: Wire, parent: str, group: str) -> None:
+    """Send three messages to two lite topics, and take one of them as the client `c1`."""
+    create_topic(admin, parent, 1, "LITE")
+    body = {"groupName": group, "attributes": {"+lite.bind.topic": parent}}
+    expect(admin.call(200, {}, json.dumps(body).encode()))
+    for lite in "aba":
+        expect(admin.call(SEND, send_fields(parent, 0, properties.text_of({"__LITE_TOPIC": lite})), b"x"))
+    change = {"action": "COMPLETE_ADD", "clientId": "c1", "group": group, "topic": parent, "liteTopicSet": ["a", "b"]}
+    expect(admin.call(200071, {}, json.dumps({"subscriptionSet": [change]}).encode()))
+    fields = {"clientId": "c1", "consumerGroup": group, "topic": parent, "maxMsgNum": "1", "invisibleTime": "600000"}
+    expect(admin.call(200070, {**fields, "pollTime": "0", "bornTime": "0"}))
 
 
 def test_the_runs_and_the_page_have_every_command(stage: Stage) -> None:

@@ -283,7 +283,9 @@ class LitePop:
         messages: list[PoppedMessage] = []
         for offset, old in list(queue.ordered.items()):
             if room.is_empty:
-                break
+                if old.is_acknowledged:
+                    self._in_flight.put(queue, offset, pop_order.left_for_later(old, self._clock.monotonic_ms()))
+                continue
             data = self._fetcher.record(queue.topic, QUEUE_ID, offset)
             if data is None:
                 self._in_flight.remove(queue, offset)

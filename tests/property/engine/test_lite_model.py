@@ -43,12 +43,25 @@ class Progress:
     def __init__(self):
         self.position = 0
         self.flight = {}
+        self.acked = set()
         self.attempt = ""
 
     def is_blocked(self, attempt, now):
         if attempt and attempt == self.attempt and self.flight:
             return False
-        return any(one.end > now for one in self.flight.values())
+        return any(one.end > now for offset, one in self.flight.items() if offset not in self.acked)
+
+    def is_valid(self, offset, pop_time):
+        return offset in self.flight and self.flight[offset].pop_time == pop_time and offset not in self.acked
+
+    def acknowledge(self, offset):
+        """Acknowledge a message, and end those that no earlier one holds back."""
+        self.acked.add(offset)
+        for first in sorted(self.flight):
+            if first not in self.acked:
+                break
+            self.acked.remove(first)
+            del self.flight[first]
 
     def expected(self, stored, attempt, limit):
         same = bool(attempt) and attempt == self.attempt
@@ -219,6 +232,9 @@ class LiteMachine(RuleBasedStateMachine):
                 one.position = max(one.position, offset + 1)
                 handles.append((group, lite, offset, found.pop_time))
             one.attempt = attempt
+            for offset in one.acked - {offset for offset, _ in messages}:
+                one.flight[offset].end, one.flight[offset].date = self.clock.monotonic_ms(), self.clock.now_ms()
+            one.acked = set()
         self.attempts[client] = (attempt, repeated | set(got) if attempt else set())
         if self.finish(outcome, before):
             self.handles += handles
@@ -229,10 +245,10 @@ class LiteMachine(RuleBasedStateMachine):
         group, lite, offset, pop_time = data.draw(st.sampled_from(self.handles[-3:]))
         before = self.before()
         one = self.progress[group, lite]
-        is_valid = offset in one.flight and one.flight[offset].pop_time == pop_time
+        is_valid = one.is_valid(offset, pop_time)
         assert self.engine.pop.ack(group, lite_queue("p", lite), 0, offset, pop_time) == is_valid
         if is_valid:
-            del one.flight[offset]
+            one.acknowledge(offset)
         self.finish(outcome, before)
 
     @rule(data=st.data(), hidden=st.sampled_from([0, 40, 5000]), suspended=st.booleans(), outcome=outcomes)
@@ -241,7 +257,7 @@ class LiteMachine(RuleBasedStateMachine):
         group, lite, offset, pop_time = data.draw(st.sampled_from(self.handles[-3:]))
         before = self.before()
         one = self.progress[group, lite]
-        is_valid = offset in one.flight and one.flight[offset].pop_time == pop_time
+        is_valid = one.is_valid(offset, pop_time)
         changed = self.engine.pop.change_invisible(
             group, lite_queue("p", lite), 0, offset, pop_time, hidden, is_suspended=suspended
         )
