@@ -19,8 +19,17 @@ from tests.interop.driver import Driver
 from tests.interop.toolchain import java_grpc_driver, python_grpc_driver
 
 COMMANDS: dict[str, Callable[[Path], list[str]]] = {"java": java_grpc_driver, "python": python_grpc_driver}
-SETTINGS = {"transactionTimeOut": "2000", "transactionCheckInterval": "1000"}
-"""Settings of a server whose checks of transactions do not take long."""
+QUICK = {
+    "transactionTimeOut": "2000",
+    "transactionCheckInterval": "1000",
+    "grpcClientConsumerMinLongPollingTimeoutMillis": "500",
+    "minInvisibleTimeMillsForRecv": "1000",
+    "defaultInvisibleTimeMills": "10000",
+}
+"""Settings of a server whose times are short."""
+_IS_OURS = "MQGUARD_INTEROP_SERVER" not in os.environ
+AWAIT_SECONDS, INVISIBLE_SECONDS, RENEWED_SECONDS = (1, 3, 10) if _IS_OURS else (5, 10, 60)
+"""Times of receives, of messages that are not acknowledged, and of those of a dead listener; Apache's are longer."""
 CREATE_GROUP = 200
 _NUMBERS = itertools.count(1)
 
@@ -159,8 +168,8 @@ def create_group(admin: Wire, group: str, **settings: object) -> None:
 
 
 def endpoint_of(server: Server) -> str:
-    """Return the address for gRPC clients: the broker's port, or that of `MQGUARD_INTEROP_GRPC` for another server."""
-    return os.environ.get("MQGUARD_INTEROP_GRPC", server.broker)
+    """Return the address for gRPC clients: the broker's port of our server, another port of another one."""
+    return server.broker if _IS_OURS else server.grpc
 
 
 @contextmanager
@@ -214,5 +223,5 @@ def reader(
     """
     group = access.group(**(settings or {}))
     client = grpc.as_(reader_of(access, topic, group))
-    client.do("open", handle=group, topic=topic, group=group, **arguments)
+    client.do("open", handle=group, topic=topic, group=group, await_=AWAIT_SECONDS, **arguments)
     return client, group

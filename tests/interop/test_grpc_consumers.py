@@ -14,11 +14,23 @@ import pytest
 from tests.fixtures.access import read_all
 from tests.fixtures.waiting import eventually
 from tests.interop.driver import bodies, expected
-from tests.interop.grpc_clients import COMMANDS, Access, GrpcClient, reader, reader_of, sender, started
+from tests.interop.grpc_clients import (
+    COMMANDS,
+    INVISIBLE_SECONDS,
+    QUICK,
+    RENEWED_SECONDS,
+    Access,
+    GrpcClient,
+    reader,
+    reader_of,
+    sender,
+    started,
+)
 
+SERVER_SETTINGS = QUICK
 Push = Callable[..., tuple[GrpcClient, str]]
-BUSY_SECONDS = 75
-"""Longer than the 60 s for which the server hides a message that a listener has, before it renews that time."""
+BUSY_SECONDS = RENEWED_SECONDS + 15
+"""Longer than the time for which the server hides a message that a listener has, before it renews that time."""
 
 
 @pytest.fixture
@@ -53,7 +65,7 @@ def test_a_push_consumer_keeps_the_order_of_each_group_in_spite_of_failures(
 ) -> None:
     topic = access.topic("FIFO")
     producer, handle = sender(grpc, access, topic)
-    policy = {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": [1000, 1000, 1000]}}
+    policy = {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": [200, 200, 200]}}
     consumer, group = push(topic, access.group(consumeMessageOrderly=True, groupRetryPolicy=policy), failures=1)
     for one in ("a", "b", "c"):
         producer.do("send", handle=handle, topic=topic, body=one, count=4, fifo=one)
@@ -104,14 +116,14 @@ def test_a_failing_message_comes_back_at_the_times_of_the_server_and_then_is_dea
 ) -> None:
     topic = access.topic(queues=1)
     producer, handle = sender(grpc, access, topic)
-    policy = {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": [5000, 1000, 1000]}}
+    policy = {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": [4000, 1000, 1000]}}
     consumer, group = push(topic, access.group(retryMaxTimes=2, groupRetryPolicy=policy), failures=99)
     producer.do("send", handle=handle, topic=topic, body="m")
     messages = consumer.pushed(group, 3)
 
     assert [(message["body"], message["attempt"]) for message in messages] == [("m-0", 1), ("m-0", 2), ("m-0", 3)]
     pauses = [(later["seen"] - earlier["seen"]) / 1000 for earlier, later in itertools.pairwise(messages)]
-    assert pauses[0] >= 4.9, pauses
+    assert pauses[0] >= 3.9, pauses
     assert 0.9 <= pauses[1] < pauses[0], pauses
     assert eventually(lambda: dead_letters(access, group) == [b"m-0"], 40, pause=0.5)
     assert len(consumer.do("pushed", handle=group, count=1)["messages"]) == 3
@@ -136,15 +148,15 @@ def test_a_message_without_acknowledgement_comes_back(grpc: GrpcClient, access: 
     producer, handle = sender(grpc, access, topic)
     consumer, group = reader(grpc, access, topic)
     producer.do("send", handle=handle, topic=topic, body="m", count=3)
-    received = consumer.receive(group, 3, seconds=10)
+    received = consumer.receive(group, 3, seconds=INVISIBLE_SECONDS)
     by_body = {message["body"]: message for message in received}
     consumer.do("ack", handle=group, id=by_body["m-0"]["id"])
-    consumer.do("change", handle=group, id=by_body["m-1"]["id"], seconds=15)
+    consumer.do("change", handle=group, id=by_body["m-1"]["id"], seconds=2 * INVISIBLE_SECONDS)
 
     again = sorted(consumer.receive(group, 2), key=lambda message: message["seen"])
     assert [(message["body"], message["attempt"]) for message in again] == [("m-2", 2), ("m-1", 2)]
     waited = [(message["seen"] - by_body[message["body"]]["seen"]) / 1000 for message in again]
-    assert 9.5 <= waited[0] <= 14.9 <= waited[1] <= 25, waited
+    assert INVISIBLE_SECONDS - 0.5 <= waited[0] < 2 * INVISIBLE_SECONDS - 0.1 <= waited[1], waited
     consumer.ack_all(group, again)
     assert consumer.do("receive", handle=group)["messages"] == []
 
@@ -154,7 +166,7 @@ def test_a_receipt_handle_is_good_for_one_delivery(grpc: GrpcClient, access: Acc
     producer, handle = sender(grpc, access, topic)
     consumer, group = reader(grpc, access, topic)
     producer.do("send", handle=handle, topic=topic, body="m")
-    (first,) = consumer.receive(group, 1, seconds=10)
+    (first,) = consumer.receive(group, 1, seconds=INVISIBLE_SECONDS)
     (second,) = consumer.receive(group, 1, seconds=30)
 
     late = consumer.call("ack", handle=group, id=first["id"])
@@ -179,7 +191,7 @@ def test_a_message_of_a_slow_listener_is_not_delivered_again(access: Access, tmp
             producer.do("send", handle=handle, topic=topic, body="m")
         for client, group in groups.values():
             client.pushed(group, 1)
-        time.sleep(BUSY_SECONDS + 12)
+        time.sleep(BUSY_SECONDS + 3)
         seen: dict[str, list[Any]] = {
             which: client.do("pushed", handle=group, count=1)["messages"] for which, (client, group) in groups.items()
         }

@@ -13,13 +13,13 @@ from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import Wire
 from tests.interop.driver import bodies, expected
-from tests.interop.grpc_clients import SETTINGS, Access, GrpcClient, reader, reader_of, sender, unique
+from tests.interop.grpc_clients import INVISIBLE_SECONDS, QUICK, Access, GrpcClient, reader, reader_of, sender, unique
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a server of our own, since it is killed."""
-    with Server(tmp_path_factory.mktemp("server"), settings=SETTINGS) as started:
+    with Server(tmp_path_factory.mktemp("server"), settings=QUICK) as started:
         yield started
 
 
@@ -58,7 +58,7 @@ def test_messages_without_acknowledgement_come_back(grpc: GrpcClient, access: Ac
     producer, handle = sender(grpc, access, topic)
     consumer, group = reader(grpc, access, topic)
     producer.do("send", handle=handle, topic=topic, body="m", count=4)
-    received = consumer.receive(group, 4, seconds=10)
+    received = consumer.receive(group, 4, seconds=INVISIBLE_SECONDS)
     consumer.ack_all(group, received[:2])
     restart(server)
 

@@ -13,3 +13,25 @@ GRPC_PORT = Option(
     "The port of `mqguard standalone` for gRPC clients; 0 takes any free one. The broker's port serves them too.",
     "grpc",
 )
+MIN_POLLING = Option(
+    "grpcClientConsumerMinLongPollingTimeoutMillis",
+    option.integer(100, 60_000),
+    5_000,
+    "The minimum time that a receive of a gRPC client waits for messages, in milliseconds.",
+    "grpc",
+)
+MIN_INVISIBLE = Option(
+    "minInvisibleTimeMillsForRecv",
+    option.integer(1_000, 3_600_000),
+    10_000,
+    "The minimum invisible time that a simple consumer may choose, in milliseconds.",
+    "grpc",
+)
+DEFAULT_INVISIBLE = Option(
+    "defaultInvisibleTimeMills",
+    option.integer(10_000, 3_600_000),
+    60_000,
+    "The time until a message of a push consumer that has died is delivered again, in milliseconds. It is extended for "
+    "one that works.",
+    "grpc",
+)

@@ -22,7 +22,7 @@ from mqguard.remoting.headers.codec import write
 from mqguard.remoting.headers.pull import ChangeInvisibleHeader
 
 AHEAD_MS: Final = 10_000
-"""Time before the end of the invisible time at which it is extended."""
+"""Maximum time before the end of the invisible time at which it is extended; of a short one half of it."""
 MAX_RENEWED_MS: Final = 3 * 3600 * 1000
 """Time after which a message is not extended any more."""
 MAX_PER_TICK: Final = 256
@@ -74,6 +74,8 @@ class Renewals:
         self._clients = clients
         self._settings = settings
         self._clock = clock
+        time_ms = settings.default_invisible_ms
+        self._pause_ms = time_ms - min(AHEAD_MS, time_ms // 2)
         # In the order of the next extension: all of them are extended by the same time.
         self._renewed: dict[tuple[GrpcClient, str, str], _Renewed] = {}
         self._count: dict[GrpcClient, int] = {}
@@ -88,7 +90,7 @@ class Renewals:
             return
         now = self._clock.monotonic_ms()
         call.access.hold()
-        due = now + self._settings.default_invisible_ms - AHEAD_MS
+        due = now + self._pause_ms
         self._renewed[client, group, handle] = _Renewed(
             client, group, topic, handle, handle, call.access, call.peer, now, due
         )
@@ -121,7 +123,7 @@ class Renewals:
             ):
                 self._uncount(renewed.client)
                 continue
-            renewed.due_ms = now + self._settings.default_invisible_ms - AHEAD_MS
+            renewed.due_ms = now + self._pause_ms
             self._renewed[renewed.client, renewed.group, renewed.first_handle] = renewed
             self._extend(renewed)
 

@@ -27,7 +27,6 @@ from mqguard.net.server import Application, CallApplication, RemotingServer
 from mqguard.net.upstream import Upstream
 from mqguard.proxy.embedded import EmbeddedBackend
 from mqguard.proxy.face import GrpcFace
-from mqguard.proxy.settings import ProxySettings
 from mqguard.runtime import metrics, plugins, settings
 from mqguard.runtime.access import OnAdminCreated
 from mqguard.runtime.access_components import AccessComponents
@@ -387,7 +386,7 @@ def _grpc_face(
     return GrpcFace(
         access.rpc_admission,
         EmbeddedBackend(name, engine, server.application, engine.group_commit.defer),
-        ProxySettings(),
+        settings.proxy_settings(config),
         clock,
         lambda: access.manager.snapshot.version,
         access.suspension,

@@ -10,7 +10,7 @@ from typing import Any
 
 from mqguard.admin.backup import INCOMPLETE
 from mqguard.broker.settings import BrokerSettings, SecretExposure
-from mqguard.config import access_options, server_options
+from mqguard.config import access_options, grpc_options, server_options
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Configuration
 from mqguard.config.option import Option
@@ -24,6 +24,7 @@ from mqguard.net import tls
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.net.upstream import UpstreamSettings
+from mqguard.proxy.settings import ProxySettings
 from mqguard.store.sealing_key import pending_path
 
 CERTIFICATE_DAYS = 30
@@ -403,6 +404,15 @@ def broker_settings(config: Configuration) -> BrokerSettings:
         pop_share_queues=get(server_options.POP_SHARE_QUEUES),
         secret_exposure=SecretExposure(get(access_options.SECRET_EXPOSURE)),
         anonymous_administers=not get(access_options.AUTHENTICATION_ENABLED),
+    )
+
+
+def proxy_settings(config: Configuration) -> ProxySettings:
+    """Return the settings of the face for gRPC clients."""
+    return ProxySettings(
+        min_polling_ms=config.get(grpc_options.MIN_POLLING),
+        min_invisible_ms=config.get(grpc_options.MIN_INVISIBLE),
+        default_invisible_ms=config.get(grpc_options.DEFAULT_INVISIBLE),
     )
 
 
