@@ -199,11 +199,11 @@ async function stop(step) {
 }
 
 async function close() {
-  for (const handle of [...consumers.keys()]) await stop({ handle });
-  for (const client of producers.values()) await client.shutdown();
-  for (const { client } of transactors.values()) await client.shutdown();
+  const ending = [...producers.values(), ...[...transactors.values()].map(state => state.client)];
   producers.clear();
   transactors.clear();
+  for (const handle of [...consumers.keys()]) await stop({ handle });
+  await Promise.allSettled(ending.map(client => client.shutdown()));
   return {};
 }
 
@@ -242,6 +242,9 @@ async function run(line) {
     return failure(error);
   }
 }
+
+// A client that is still ending when its server goes rejects a promise of its own, which would end this process.
+process.on('unhandledRejection', reason => console.error('not handled by the client:', reason));
 
 async function main() {
   for await (const line of readline.createInterface({ input: process.stdin })) {
