@@ -5,7 +5,7 @@ A client is known by its user and the id that it has chosen. So two users may us
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.model.peer import Channel, Peer
@@ -21,13 +21,29 @@ from mqguard.rpc.protocol import messages_pb2 as pb
 
 MAX_STREAMS: Final = 64
 """Maximum Telemetry streams of one client. It has one for each address of its brokers."""
-
+LITE_TYPES: Final = frozenset({pb.LITE_PUSH_CONSUMER, pb.LITE_SIMPLE_CONSUMER})
 
 MAX_REVIEWED: Final = 128
 """Maximum clients whose rights are checked again in one call of `review`."""
 
 OnCommand = Callable[["GrpcClient", Command], None]
 """Receiver of the requests of brokers to a client."""
+
+
+class Question(NamedTuple):
+    """A question of a broker to a client, without an answer.
+
+    Attributes:
+        nonce: The text by which the client's answer names it.
+        kind: Name of the field of the answer.
+        opaque: Number of the broker's request.
+        asked_ms: Monotonic time.
+    """
+
+    nonce: str
+    kind: str
+    opaque: int
+    asked_ms: int
 
 
 class GrpcClient:
@@ -37,8 +53,10 @@ class GrpcClient:
         client_id: The id that it has chosen.
         owner: The user to whom it belongs, or the address without one.
         access: The admitted call with its settings.
-        settings: Its settings, as the server has answered them; None before.
+        settings: The parts of its settings that the server needs; None before the brokers know it.
+        size: Their bytes.
         streams: Its open Telemetry streams; the last one is the newest.
+        questions: The questions to it that have no answer yet, by their nonces; the first one is the oldest.
         seen_ms: Monotonic time of its last call about itself.
         language: Number of its language in the remoting protocol.
         peer: Its address. The channel is its own, since one connection may have several clients.
@@ -50,12 +68,24 @@ class GrpcClient:
         self.owner = access.owner
         self.access = access
         self.settings: pb.Settings | None = None
+        self.size = 0
         self.streams: dict[GrpcCall, None] = {}
+        self.questions: dict[str, Question] = {}
         self.seen_ms = 0
         self.language = 0
         self.peer = Peer(peer.ip, peer.port, Channel(), peer.tls)
         self.closed = False
         self._on_command = on_command
+
+    @property
+    def group(self) -> str:
+        """Its group, empty for a producer."""
+        return "" if self.settings is None else self.settings.subscription.group.name
+
+    @property
+    def is_lite(self) -> bool:
+        """True if the client consumes lite topics."""
+        return self.settings is not None and self.settings.client_type in LITE_TYPES
 
     @property
     def work(self) -> WorkQueue:
@@ -97,6 +127,7 @@ class GrpcClients:
         self._on_command = on_command
         self._clients: dict[tuple[str, str], GrpcClient] = {}
         self._of_owner: Counter[str] = Counter()
+        self._bytes_of: Counter[str] = Counter()
         self._by_stream: dict[GrpcCall, GrpcClient] = {}
         self._version = 0
         self._unreviewed: list[GrpcClient] = []
@@ -127,6 +158,23 @@ class GrpcClients:
             self._backend.connected(client)
         client.seen_ms = self._clock.monotonic_ms()
         return client
+
+    def configure(self, client: GrpcClient, settings: pb.Settings) -> None:
+        """Keep the settings of a client."""
+        if client.closed:
+            return
+        size = settings.ByteSize()
+        self._bytes_of[client.owner] += size - client.size
+        client.size, client.settings = size, settings
+
+    def require_room(self, client: GrpcClient, size: int) -> None:
+        """Check that the settings of a client's user may have further bytes.
+
+        Raises:
+            CallRefused: The settings of its clients have too many bytes together.
+        """
+        if self._bytes_of[client.owner] - client.size + size > self._settings.max_settings_of_one:
+            raise CallRefused(pb.TOO_MANY_REQUESTS, "the settings of the clients of this user are too large together")
 
     def open_stream(self, client: GrpcClient, stream: GrpcCall) -> None:
         """Note a Telemetry stream of a client.
@@ -163,6 +211,9 @@ class GrpcClients:
             return
         client.closed = True
         del self._clients[client.owner, client.client_id]
+        self._bytes_of[client.owner] -= client.size
+        if not self._bytes_of[client.owner]:
+            del self._bytes_of[client.owner]
         self._of_owner[client.owner] -= 1
         if not self._of_owner[client.owner]:
             del self._of_owner[client.owner]

@@ -1,6 +1,6 @@
 """Calls of consumers: ReceiveMessage, AckMessage, ChangeInvisibleDuration and ForwardMessageToDeadLetterQueue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from google.protobuf.message import Message
@@ -11,13 +11,13 @@ from mqguard.proxy import messages, statuses
 from mqguard.proxy.clients import GrpcClients
 from mqguard.proxy.messages import MessageDelivery, message_of, milliseconds
 from mqguard.proxy.ports import Backend, Route
-from mqguard.proxy.receipts import NOT_OURS, Receipt, received
+from mqguard.proxy.receipts import NOT_OURS, Receipt, ReceivedMessage, received, received_lite
 from mqguard.proxy.renewal import Renewals, change_command, changed_receipt
-from mqguard.proxy.routes import ANY_QUEUE, require_group, require_topic
+from mqguard.proxy.routes import ANY_QUEUE, require_broker, require_group, require_topic
 from mqguard.proxy.rpc_call import Rpc, RpcCall
 from mqguard.proxy.settings import ProxySettings
 from mqguard.proxy.statuses import OK, CallRefused
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import write
 from mqguard.remoting.headers.pull import AckHeader, PopHeader
@@ -30,8 +30,10 @@ TIME_TO_ANSWER_MS: Final = 500
 """Time that is left of a client's deadline when a receive without messages is answered."""
 DEAD_LETTER: Final = -1
 """Level of a message that is not delivered again."""
+_NOT_LITE: Final = frozenset({ResponseCode.INVALID_PARAMETER, ResponseCode.REQUEST_CODE_NOT_SUPPORTED})
+"""Codes of brokers for a lite topic in a handle whose group consumes none."""
 _LANGUAGES: Final = {pb.TAG: "TAG", pb.SQL: "SQL92", pb.FILTER_TYPE_UNSPECIFIED: "TAG"}
-_NOTHING: Final = pb.Status(code=pb.MESSAGE_NOT_FOUND, message="no new message")
+NO_NEW_MESSAGE: Final = pb.Status(code=pb.MESSAGE_NOT_FOUND, message="no new message")
 
 
 class ConsumerHandlers:
@@ -76,37 +78,23 @@ class ConsumerHandlers:
     def receive(self, call: RpcCall, request: pb.ReceiveMessageRequest) -> None:
         """Deliver messages, and wait for some if there are none."""
         topic, group = require_topic(request.message_queue.topic.name), require_group(request.group.name)
-        invisible_ms, wait_ms = self._invisible_ms(request), self._wait_ms(call, request)
-        count = max(1, min(request.batch_size, self._settings.receive_batch))
-        expression = request.filter_expression
-        language = _LANGUAGES.get(expression.type)
-        if language is None:
-            raise CallRefused(pb.ILLEGAL_FILTER_EXPRESSION, "the type of the filter is neither TAG nor SQL")
+        invisible_ms, wait_ms = self._invisible_ms(request), polling_ms(call, request, self._settings)
+        filter_language(request.filter_expression)
+        client = self._clients.find(call.access.owner, call.client_id)
+        is_lite = client is not None and client.is_lite
 
         def found(route: Route | None) -> None:
-            broker = _broker_of(route, topic, request.message_queue.broker.name)
+            broker = require_broker(route, topic, request.message_queue.broker.name)
 
             def with_group(config: SubscriptionGroupConfig | None) -> None:
-                in_order = config is not None and config.consume_orderly
-                header = PopHeader(
-                    consumer_group=group,
-                    topic=topic,
-                    # A client asks one queue after the other, and the broker has messages in others meanwhile.
-                    queue_id=ANY_QUEUE,
-                    max_msg_nums=count,
-                    invisible_time=invisible_ms,
-                    poll_time=wait_ms,
-                    born_time=self._clock.now_ms(),
-                    init_mode=1,
-                    exp_type=language,
-                    exp=expression.expression or "*",
-                    order=in_order,
-                    attempt_id=request.attempt_id or None,
-                )
-                command = Command(RequestCode.POP_MESSAGE, ext=write(header))
+                if is_lite:
+                    command = self._lite_pop(call, request, invisible_ms, wait_ms)
+                else:
+                    is_ordered = config is not None and config.consume_orderly
+                    command = self._pop(request, invisible_ms, wait_ms, is_ordered=is_ordered)
 
                 def delivered(answer: Command) -> None:
-                    self._deliver(call, request, config, broker, answer)
+                    self._deliver(call, request, config, answer, received_lite if is_lite else received, broker)
 
                 waiting = self._backend.request(broker, command, call.peer, call.access, call.guarded(delivered))
                 call.wait(waiting.cancel)
@@ -115,25 +103,62 @@ class ConsumerHandlers:
 
         self._backend.route(topic, found)
 
+    def _pop(self, request: pb.ReceiveMessageRequest, invisible_ms: int, wait_ms: int, *, is_ordered: bool) -> Command:
+        header = PopHeader(
+            consumer_group=request.group.name,
+            topic=request.message_queue.topic.name,
+            # A client asks one queue after the other, and the broker has messages in others meanwhile.
+            queue_id=ANY_QUEUE,
+            max_msg_nums=self._count(request),
+            invisible_time=invisible_ms,
+            poll_time=wait_ms,
+            born_time=self._clock.now_ms(),
+            init_mode=1,
+            exp_type=filter_language(request.filter_expression),
+            exp=request.filter_expression.expression or "*",
+            order=is_ordered,
+            attempt_id=request.attempt_id or None,
+        )
+        return Command(RequestCode.POP_MESSAGE, ext=write(header))
+
+    def _lite_pop(self, call: RpcCall, request: pb.ReceiveMessageRequest, invisible_ms: int, wait_ms: int) -> Command:
+        """Return a pop of the lite topics to which the client has subscribed."""
+        ext = {
+            "clientId": call.client_id,
+            "consumerGroup": request.group.name,
+            "topic": request.message_queue.topic.name,
+            "maxMsgNum": str(self._count(request)),
+            "invisibleTime": str(invisible_ms),
+            "pollTime": str(wait_ms),
+            "bornTime": str(self._clock.now_ms()),
+        }
+        if request.attempt_id:
+            ext["attemptId"] = request.attempt_id
+        return Command(RequestCode.POP_LITE_MESSAGE, ext=ext)
+
+    def _count(self, request: pb.ReceiveMessageRequest) -> int:
+        return max(1, min(request.batch_size, self._settings.receive_batch))
+
     def _deliver(
         self,
         call: RpcCall,
         request: pb.ReceiveMessageRequest,
         config: SubscriptionGroupConfig | None,
-        broker: str,
         answer: Command,
+        read: Callable[[Command, str], Iterator[ReceivedMessage]],
+        broker: str,
     ) -> None:
         """Answer a receive with the messages of a pop."""
         if answer.code != 0:
             status = statuses.of_answer(answer)
             if status.code == pb.MESSAGE_NOT_FOUND:
-                status = _NOTHING
+                status = NO_NEW_MESSAGE
             call.reply_all([pb.ReceiveMessageResponse(status=status)])
             return
         topic, invisible_ms = request.message_queue.topic.name, int(answer.ext["invisibleTime"])
         popped_ms = int(answer.ext["popTime"])
         answers: list[Message] = []
-        for message, handle, attempt in received(answer, broker):
+        for message, handle, attempt in read(answer, broker):
             if config is not None and attempt > config.retry_max_times + 1 and not config.consume_orderly:
                 self._give_up(call, request, handle)
                 continue
@@ -141,7 +166,7 @@ class ConsumerHandlers:
                 self._renewals.add(call, request.group.name, topic, handle)
             delivery = MessageDelivery(topic, handle, invisible_ms, attempt)
             answers.append(pb.ReceiveMessageResponse(message=message_of(message, delivery)))
-        status = OK if answers else _NOTHING
+        status = OK if answers else NO_NEW_MESSAGE
         answers.insert(0, pb.ReceiveMessageResponse(status=status))
         answers.append(pb.ReceiveMessageResponse(delivery_timestamp=messages.timestamp(popped_ms)))
         call.reply_all(answers)
@@ -161,18 +186,6 @@ class ConsumerHandlers:
                 pb.ILLEGAL_INVISIBLE_TIME, f"the invisible time is {wanted} ms; it must be {low} to {high} ms"
             )
         return wanted
-
-    def _wait_ms(self, call: RpcCall, request: pb.ReceiveMessageRequest) -> int:
-        """Return the time to wait for messages: not longer than the client waits for the answer."""
-        settings = self._settings
-        left = call.call.timeout_s
-        left_ms = None if left is None else max(0, int(left * 1000) - TIME_TO_ANSWER_MS)
-        if request.HasField("long_polling_timeout"):
-            wait = milliseconds(request.long_polling_timeout)
-            wait = max(settings.min_polling_ms, min(wait, settings.max_polling_ms))
-        else:
-            wait = settings.max_polling_ms
-        return wait if left_ms is None else min(wait, left_ms)
 
     def acknowledge(self, call: RpcCall, request: pb.AckMessageRequest) -> None:
         """Acknowledge messages."""
@@ -202,12 +215,10 @@ class ConsumerHandlers:
                 settle(result, pb.Status(code=refused.code, message=str(refused)))
                 continue
 
-            def settled(answer: Command, result: pb.AckMessageResultEntry = result) -> None:
-                settle(result, statuses.of_answer(answer))
+            def settled(answer: Command, result: pb.AckMessageResultEntry = result, receipt: Receipt = receipt) -> None:
+                settle(result, status_of(receipt, answer))
 
             command = ack_command(group, topic, receipt)
-            if entry.lite_topic:
-                command.ext["liteTopic"] = entry.lite_topic
             self._backend.request(receipt.broker, command, call.peer, call.access, settled)
 
     def change_invisible(self, call: RpcCall, request: pb.ChangeInvisibleDurationRequest) -> None:
@@ -221,27 +232,32 @@ class ConsumerHandlers:
             )
         receipt = self._receipt(call, group, request.receipt_handle)
         command = change_command(group, topic, receipt, invisible_ms)
-        if request.lite_topic:
-            command.ext["liteTopic"] = request.lite_topic
         if request.suspend:
             command.ext["suspend"] = "true"
 
         def changed(answer: Command) -> None:
-            status = statuses.of_answer(answer)
+            status = status_of(receipt, answer)
             handle = changed_receipt(receipt, answer).text if answer.code == 0 else request.receipt_handle
             call.reply(pb.ChangeInvisibleDurationResponse(status=status, receipt_handle=handle))
 
         self._backend.request(receipt.broker, command, call.peer, call.access, changed)
 
     def forward(self, call: RpcCall, request: pb.ForwardMessageToDeadLetterQueueRequest) -> None:
-        """Move a message to the dead-letter topic of its group."""
+        """Move a message to the dead-letter topic of its group, if it is still in flight with the handle."""
         topic, group = require_topic(request.topic.name), require_group(request.group.name)
         receipt = self._receipt(call, group, request.receipt_handle)
 
         def moved(answer: Command) -> None:
-            call.reply(pb.ForwardMessageToDeadLetterQueueResponse(status=statuses.of_answer(answer)))
+            call.reply(pb.ForwardMessageToDeadLetterQueueResponse(status=status_of(receipt, answer)))
 
-        self._dead_letter(call, group, topic, receipt, call.guarded(moved))
+        def in_flight(answer: Command) -> None:
+            if answer.code != 0:
+                moved(answer)
+                return
+            self._dead_letter(call, group, topic, changed_receipt(receipt, answer), call.guarded(moved))
+
+        command = change_command(group, topic, receipt, self._settings.default_invisible_ms)
+        self._backend.request(receipt.broker, command, call.peer, call.access, call.guarded(in_flight))
 
     def _receipt(self, call: RpcCall, group: str, handle: str) -> Receipt:
         """Return the fields of the handle that a client has, or of that which has taken its place.
@@ -273,6 +289,13 @@ class ConsumerHandlers:
         self._backend.request(receipt.broker, command, call.peer, call.access, call.guarded(stored))
 
 
+def status_of(receipt: Receipt, answer: Command) -> pb.Status:
+    """Return the status for the answer to a request about a received message."""
+    if receipt.lite and answer.code in _NOT_LITE:
+        return pb.Status(code=pb.INVALID_RECEIPT_HANDLE, message=NOT_OURS)
+    return statuses.of_answer(answer)
+
+
 def ack_command(group: str, topic: str, receipt: Receipt) -> Command:
     """Return the request that acknowledges a message."""
     header = AckHeader(
@@ -281,16 +304,29 @@ def ack_command(group: str, topic: str, receipt: Receipt) -> Command:
         queue_id=receipt.queue_id,
         extra_info=receipt.text,
         offset=receipt.offset,
+        lite_topic=receipt.lite or None,
     )
     return Command(RequestCode.ACK_MESSAGE, ext=write(header))
 
 
-def _broker_of(route: Route | None, topic: str, broker: str) -> str:
-    if route is None:
-        raise CallRefused(pb.TOPIC_NOT_FOUND, f"the topic `{topic}` does not exist")
-    if broker in route.brokers:
-        return broker
-    readable = route.readable
-    if broker or not readable:
-        raise CallRefused(pb.BAD_REQUEST, f"the topic `{topic}` has no readable queue on the broker `{broker[:64]}`")
-    return readable[0][0]
+def polling_ms(
+    call: RpcCall, request: pb.ReceiveMessageRequest | pb.PullMessageRequest, settings: ProxySettings
+) -> int:
+    """Return the time to wait for messages: not longer than the client waits for the answer."""
+    left = call.call.timeout_s
+    wait = settings.max_polling_ms
+    if request.HasField("long_polling_timeout"):
+        wait = max(settings.min_polling_ms, min(milliseconds(request.long_polling_timeout), wait))
+    return wait if left is None else min(wait, max(0, int(left * 1000) - TIME_TO_ANSWER_MS))
+
+
+def filter_language(expression: pb.FilterExpression) -> str:
+    """Return the language of a filter.
+
+    Raises:
+        CallRefused: The type is unknown.
+    """
+    language = _LANGUAGES.get(expression.type)
+    if language is None:
+        raise CallRefused(pb.ILLEGAL_FILTER_EXPRESSION, "the type of the filter is neither TAG nor SQL")
+    return language

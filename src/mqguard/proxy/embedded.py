@@ -125,6 +125,10 @@ class EmbeddedBackend:
         """See `Backend`."""
         self._handle(Request(command, link, access), on_answer)
 
+    def answer(self, link: Link, command: Command) -> None:
+        """See `Backend`."""
+        self._router.commands(link, [command])
+
     def connected(self, link: Link) -> None:
         """See `Backend`."""
         self._router.connected(link)

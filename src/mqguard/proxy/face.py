@@ -5,8 +5,11 @@ from collections.abc import Callable
 from mqguard.dispatch.rpc_admission import RpcAdmission
 from mqguard.dispatch.suspended import Suspension
 from mqguard.model.process import Clock
+from mqguard.proxy.client_commands import ClientCommands
 from mqguard.proxy.clients import GrpcClient, GrpcClients
 from mqguard.proxy.consumers import ConsumerHandlers
+from mqguard.proxy.lite import LiteHandlers
+from mqguard.proxy.offsets import OffsetHandlers
 from mqguard.proxy.ports import Backend
 from mqguard.proxy.producers import ProducerHandlers
 from mqguard.proxy.renewal import Renewals
@@ -49,14 +52,23 @@ class GrpcFace:
         self._expired_ms = 0
         self.clients = GrpcClients(backend, settings, clock, self._command)
         self._renewals = Renewals(backend, self.clients, settings, clock)
-        self._telemetry = TelemetryHandlers(backend, self.clients, settings, clock)
+        self._commands = ClientCommands(backend, self.clients, clock)
+        lite = LiteHandlers(backend, self.clients, settings)
+        self._telemetry = TelemetryHandlers(backend, self.clients, self._commands, lite, settings, clock)
         rpcs = [
             *RouteHandlers(backend).rpcs(),
             *ProducerHandlers(backend, settings, clock).rpcs(),
             *ConsumerHandlers(backend, self.clients, self._renewals, settings, clock).rpcs(),
+            *OffsetHandlers(backend, settings).rpcs(),
+            *lite.rpcs(),
             *self._telemetry.rpcs(),
         ]
         self.server = RpcServer(admission, rpcs, self._telemetry, suspension)
+
+    @property
+    def renewed(self) -> int:
+        """Return the number of messages whose invisible time is extended."""
+        return len(self._renewals)
 
     def tick(self) -> None:
         """Do the work that is due by the clock."""
@@ -68,4 +80,4 @@ class GrpcFace:
             self.clients.expire()
 
     def _command(self, client: GrpcClient, command: Command) -> None:
-        self._telemetry.command(client, command)
+        self._commands.command(client, command)

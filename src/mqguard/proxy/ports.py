@@ -88,6 +88,9 @@ class Backend(Protocol):
             on_answer: Receiver of the answer of one of the brokers.
         """
 
+    def answer(self, link: Link, command: Command) -> None:
+        """Pass the answer of a client to a request of a broker on."""
+
     def connected(self, link: Link) -> None:
         """Note a client that may get requests."""
 

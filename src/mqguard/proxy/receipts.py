@@ -7,7 +7,7 @@ The broker compares it with what the group has in flight, so that no handle reac
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from mqguard.model import properties, record
+from mqguard.model import names, properties, record
 from mqguard.model.record import Record
 from mqguard.proxy.statuses import CallRefused
 from mqguard.remoting.command import Command
@@ -35,6 +35,7 @@ class Receipt(NamedTuple):
         queue_id: The queue.
         offset: Offset of the message.
         physical: Physical offset of the message.
+        lite: The lite topic of the message, empty for any other message.
     """
 
     first: int
@@ -46,11 +47,12 @@ class Receipt(NamedTuple):
     queue_id: int
     offset: int
     physical: int
+    lite: str = ""
 
     @property
     def text(self) -> str:
         """The handle as clients get it."""
-        return " ".join(map(str, self))
+        return " ".join(map(str, self if self.lite else self[:_FIELDS]))
 
     @classmethod
     def parse(cls, text: str) -> "Receipt":
@@ -60,13 +62,17 @@ class Receipt(NamedTuple):
             CallRefused: The text is not a receipt handle.
         """
         fields = text.split(" ") if len(text) <= MAX_HANDLE else []
+        lite = fields.pop() if len(fields) == _FIELDS + 1 else None
         numbers = [fields[at] for at in (0, 1, 2, 3, 6, 7, 8)] if len(fields) == _FIELDS else []
-        if not numbers or not all(
-            number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS for number in numbers
+        if (
+            not numbers
+            or not all(number.isascii() and number.isdecimal() and len(number) <= _MAX_DIGITS for number in numbers)
+            or (lite is not None and names.lite_topic_fault(lite) is not None)
         ):
             raise CallRefused(pb.INVALID_RECEIPT_HANDLE, NOT_OURS)
         first, pop_time, invisible, revive, queue_id, offset, physical = map(int, numbers)
-        return cls(first, pop_time, invisible, revive, fields[4], fields[5], queue_id, offset, physical)
+        place = fields[4], fields[5], queue_id, offset, physical
+        return cls(first, pop_time, invisible, revive, *place, lite or "")
 
     def topic(self, group: str, topic: str) -> str:
         """Return the topic that the broker expects for a message of a topic."""
@@ -113,6 +119,27 @@ def received(answer: Command, broker: str) -> Iterator[ReceivedMessage]:
             text = " ".join([*handle.split(" ")[:_POP_FIELDS], str(physical)])
         tries = counts.get((NORMAL, f"qo{one.queue_id}%{place}"), one.reconsume_times)
         yield ReceivedMessage(one, text, max(tries, one.reconsume_times) + 1)
+
+
+def received_lite(answer: Command, broker: str) -> Iterator[ReceivedMessage]:
+    """Yield the messages in the answer to a pop of lite topics.
+
+    Args:
+        answer: The answer, with messages.
+        broker: Name of the broker.
+    """
+    ext = answer.ext
+    pop_time, invisible, revive = int(ext["popTime"]), int(ext["invisibleTime"]), int(ext["reviveQid"])
+    counts = [int(count) for count in ext.get("orderCountInfo", "").split(";") if count]
+    for number, one in enumerate(record.decode_all(answer.body)):
+        pairs = properties.parse(one.properties.decode(errors="replace"))
+        offset, lite = pairs.get(properties.INNER_MULTI_QUEUE_OFFSET, ""), pairs.get(properties.LITE_TOPIC, "")
+        if not offset.isdecimal():
+            continue  # it is in several lite topics, and has no handle (Apache: `MQClientAPIImpl`)
+        place = NORMAL, broker, 0, int(offset), one.physical_offset
+        handle = Receipt(0, pop_time, invisible, revive, *place, lite).text
+        tries = counts[number] if number < len(counts) else 0
+        yield ReceivedMessage(one, handle, max(tries, one.reconsume_times) + 1)
 
 
 def _numbers(text: str) -> dict[tuple[str, str], int]:

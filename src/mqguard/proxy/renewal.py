@@ -4,11 +4,14 @@ Push consumers do not say how long they work on a message. The server gives them
 ends. A message of a consumer that has died is thus delivered again soon.
 """
 
+from collections import Counter
 from typing import Final
 
 import msgspec
 
 from mqguard.guard.admitted_request import AdmittedRequest
+from mqguard.guard.errors import Refused
+from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.model.peer import Peer
 from mqguard.model.process import Clock
 from mqguard.proxy.clients import GrpcClient, GrpcClients
@@ -79,6 +82,7 @@ class Renewals:
         # In the order of the next extension: all of them are extended by the same time.
         self._renewed: dict[tuple[GrpcClient, str, str], _Renewed] = {}
         self._count: dict[GrpcClient, int] = {}
+        self._count_of: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._renewed)
@@ -86,8 +90,17 @@ class Renewals:
     def add(self, call: RpcCall, group: str, topic: str, handle: str) -> None:
         """Extend a message that is delivered now, if its client has sent its settings."""
         client = self._clients.find(call.access.owner, call.client_id)
-        if client is None or self._count.get(client, 0) >= MAX_OF_CLIENT:
+        if (
+            client is None
+            or self._count.get(client, 0) >= MAX_OF_CLIENT
+            or self._count_of[client.owner] >= self._settings.max_renewals_of_one
+            or len(self._renewed) >= self._settings.max_renewals
+        ):
             return
+        known = self._renewed.get((client, group, handle))
+        if known is not None:
+            # A repeated attempt: the message gets its place at the end, which is the order of the times.
+            self._drop(known)
         now = self._clock.monotonic_ms()
         call.access.hold()
         due = now + self._pause_ms
@@ -95,6 +108,7 @@ class Renewals:
             client, group, topic, handle, handle, call.access, call.peer, now, due
         )
         self._count[client] = self._count.get(client, 0) + 1
+        self._count_of[client.owner] += 1
 
     def take(self, call: RpcCall, group: str, handle: str) -> str:
         """Return the handle of today for the one that a client has, and extend the message no more."""
@@ -139,13 +153,20 @@ class Renewals:
             elif self._renewed.get((renewed.client, renewed.group, renewed.first_handle)) is renewed:
                 self._drop(renewed)
 
-        self._backend.request(receipt.broker, command, renewed.peer, renewed.access, extended)
+        try:
+            self._backend.request(receipt.broker, command, renewed.peer, renewed.access, extended)
+        except (PluginCallsPending, Refused):
+            # The client may still settle the message, or gets it again.
+            self._drop(renewed)
 
     def _drop(self, renewed: _Renewed) -> None:
         del self._renewed[renewed.client, renewed.group, renewed.first_handle]
         self._uncount(renewed.client)
 
     def _uncount(self, client: GrpcClient) -> None:
+        self._count_of[client.owner] -= 1
+        if not self._count_of[client.owner]:
+            del self._count_of[client.owner]
         left = self._count[client] - 1
         if left:
             self._count[client] = left
@@ -162,6 +183,7 @@ def change_command(group: str, topic: str, receipt: Receipt, invisible_ms: int) 
         extra_info=receipt.text,
         offset=receipt.offset,
         invisible_time=invisible_ms,
+        lite_topic=receipt.lite or None,
     )
     return Command(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, ext=write(header))
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from mqguard.model import names
-from mqguard.model.topic import MESSAGE_TYPE, SubscriptionGroupConfig, TopicConfig
+from mqguard.model.topic import MESSAGE_TYPE, LiteSettings, SubscriptionGroupConfig, TopicConfig
 from mqguard.proxy.ports import Backend, Route
 from mqguard.proxy.rpc_call import Rpc, RpcCall
 from mqguard.proxy.statuses import OK, CallRefused
@@ -53,6 +53,22 @@ def require_group(name: str) -> str:
     return name
 
 
+def require_broker(route: Route | None, topic: str, broker: str) -> str:
+    """Return the name of a broker that has a topic: the named one, or any from which the topic can be read.
+
+    Raises:
+        CallRefused: There is no such broker.
+    """
+    if route is None:
+        raise CallRefused(pb.TOPIC_NOT_FOUND, f"the topic `{topic}` does not exist")
+    if broker in route.brokers:
+        return broker
+    readable = route.readable
+    if broker or not readable:
+        raise CallRefused(pb.BAD_REQUEST, f"the topic `{topic}` has no readable queue on the broker `{broker[:64]}`")
+    return readable[0][0]
+
+
 class RouteHandlers:
     """Handlers for routes. A client reaches the brokers at the addresses that it has used itself.
 
@@ -96,7 +112,8 @@ class RouteHandlers:
                 raise CallRefused(pb.FORBIDDEN, f"the topic `{topic}` is not readable")
 
             def with_group(config: SubscriptionGroupConfig | None) -> None:
-                in_order = config is not None and config.consume_orderly
+                # A client of lite topics has no queues of its own, even if order counts.
+                in_order = config is not None and config.consume_orderly and LiteSettings.of(config.attributes) is None
                 queues = [
                     _queue(request.topic, name, number, pb.READ, request.endpoints, message_types(queues))
                     for name, queues in readable

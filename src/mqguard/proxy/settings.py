@@ -21,6 +21,9 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
         receive_batch: Messages that a push consumer receives at once.
         max_clients: Maximum number of clients.
         max_clients_of_one: Maximum number of clients of one user.
+        max_settings_of_one: Maximum bytes of the settings of all clients of one user.
+        max_renewals: Maximum number of messages that are extended.
+        max_renewals_of_one: Maximum number of these messages of one user.
         client_timeout_ms: Time after which a client without a stream and a heartbeat is forgotten.
     """
 
@@ -38,4 +41,7 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
     receive_batch: int = 32
     max_clients: int = 20_000
     max_clients_of_one: int = 5_000
+    max_settings_of_one: int = 32 * 1024 * 1024
+    max_renewals: int = 200_000
+    max_renewals_of_one: int = 50_000
     client_timeout_ms: int = 60_000

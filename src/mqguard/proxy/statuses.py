@@ -47,6 +47,8 @@ _CODES: Final[dict[int, pb.Code]] = {
     ResponseCode.LMQ_QUOTA_EXCEEDED: pb.LITE_TOPIC_QUOTA_EXCEEDED,
     ResponseCode.LITE_SUBSCRIPTION_QUOTA_EXCEEDED: pb.LITE_SUBSCRIPTION_QUOTA_EXCEEDED,
 }
+_NO_FILTERS: Final = "The broker does not support consumer to filter message by"
+"""Beginning of the remark of brokers that accept only tags; the code is that of any error."""
 _DENIALS: Final[dict[DenialReason, pb.Code]] = {DenialReason.AUDIT_FULL: pb.TOO_MANY_REQUESTS}
 
 
@@ -86,6 +88,8 @@ def of_answer(answer: Command) -> pb.Status:
     """Return the status for the answer of a broker."""
     if answer.code == 0:
         return OK
+    if answer.code == ResponseCode.SYSTEM_ERROR and (answer.remark or "").startswith(_NO_FILTERS):
+        return pb.Status(code=pb.UNSUPPORTED, message=answer.remark)
     return pb.Status(code=_CODES.get(answer.code, pb.INTERNAL_SERVER_ERROR), message=answer.remark or "")
 
 

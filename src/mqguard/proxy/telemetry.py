@@ -4,19 +4,24 @@ Brokers see a client as a connection with heartbeats. So lists of clients, check
 memberships are those of every other client.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
+from mqguard.engine.errors import FilterInvalid
+from mqguard.engine.filters import Filters
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.errors import DenialReason, Refused
-from mqguard.model import properties, record
+from mqguard.model import names
 from mqguard.model.process import Clock
-from mqguard.model.topic import SubscriptionGroupConfig
+from mqguard.model.topic import LiteSettings, SubscriptionGroupConfig
 from mqguard.proxy import statuses
 from mqguard.proxy.backoff import consumer_policy, producer_policy
+from mqguard.proxy.client_commands import ClientCommands
 from mqguard.proxy.clients import GrpcClient, GrpcClients
-from mqguard.proxy.messages import MessageDelivery, duration, message_of
-from mqguard.proxy.ports import Backend
-from mqguard.proxy.producers import TransactionId
+from mqguard.proxy.consumers import filter_language
+from mqguard.proxy.lite import LiteHandlers
+from mqguard.proxy.messages import duration
+from mqguard.proxy.ports import Backend, OnAnswer
 from mqguard.proxy.routes import require_group, require_topic
 from mqguard.proxy.rpc_call import Rpc, RpcCall
 from mqguard.proxy.settings import ProxySettings
@@ -38,6 +43,10 @@ MAX_TOPICS: Final = 1_000
 """Maximum topics in the settings of a client."""
 MAX_EXPRESSION: Final = 4_096
 """Maximum characters of a filter in the settings of a client."""
+LITE_QUOTA: Final = 2_000
+"""Maximum lite topics of a client of a group without parent; brokers refuse its subscriptions."""
+MAX_SETTINGS: Final = 512 * 1024
+"""Maximum bytes of the settings of a client."""
 _LANGUAGES: Final = {
     "JAVA": LanguageCode.JAVA,
     "CPP": LanguageCode.CPP,
@@ -51,6 +60,7 @@ _LANGUAGES: Final = {
     "HTTP": LanguageCode.NODE_JS,
     "NODE_JS": LanguageCode.NODE_JS,
 }
+_FILTERS: Final = Filters(has_sql=True)
 _PUSH: Final = frozenset({pb.PUSH_CONSUMER, pb.LITE_PUSH_CONSUMER})
 _POLICY_DENIALS: Final = frozenset({DenialReason.DENIED, DenialReason.NO_MATCH})
 _GRPC_STATUSES: Final[dict[int, GrpcStatus]] = {
@@ -66,13 +76,25 @@ class TelemetryHandlers:
     Args:
         backend: The brokers.
         clients: The clients.
+        commands: The commands to clients, whose answers are on the same streams.
+        lite: The subscriptions of clients to lite topics, which end with them.
         settings: Limits.
         clock: Clock.
     """
 
-    def __init__(self, backend: Backend, clients: GrpcClients, settings: ProxySettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        clients: GrpcClients,
+        commands: ClientCommands,
+        lite: LiteHandlers,
+        settings: ProxySettings,
+        clock: Clock,
+    ) -> None:
         self._backend = backend
         self._clients = clients
+        self._commands = commands
+        self._lite = lite
         self._settings = settings
         self._clock = clock
 
@@ -93,24 +115,55 @@ class TelemetryHandlers:
         """Take the settings of a client and answer with the server's."""
         call.access.pending = False  # a client id is that of the sender
         if not command.HasField("settings"):
+            self._commands.take_answer(call, command)
             return
         settings = command.settings
+        settings.DiscardUnknownFields()
         _check(settings)
+        kept = _kept(settings)
         client = self._clients.register(call.client_id, call.access, call.peer)
+        try:
+            self._clients.require_room(client, kept.ByteSize())
+            self._clients.open_stream(client, call.call)
+        except CallRefused:
+            self._remove_new(client)
+            raise
         client.access = call.access
         call.access.hold()
-        self._clients.open_stream(client, call.call)
         client.language = _LANGUAGES.get(call.call.field("x-mq-language").upper(), LanguageCode.OTHER)
 
         def with_group(config: SubscriptionGroupConfig | None) -> None:
-            client.settings = self._answered(settings, config)
-            self._beat(client, call.access)
-            call.call.send(pb.TelemetryCommand(status=OK, settings=client.settings).SerializeToString())
+            answered = self._answered(settings, config)
+
+            def beaten(answer: Command) -> None:
+                if answer.code != 0:
+                    self._remove_new(client)
+                    raise CallRefused(statuses.of_answer(answer).code, answer.remark or "")
+                self._clients.configure(client, kept)
+                _send_settings(call.call, OK, answered)
+
+            self._beat(client, settings, call.access, self._guarded(call, command, beaten))
 
         if settings.HasField("subscription"):
-            self._backend.group(settings.subscription.group.name, with_group)
+            self._backend.group(settings.subscription.group.name, self._guarded(call, command, with_group))
         else:
             with_group(None)
+
+    def _guarded(self, call: RpcCall, command: pb.TelemetryCommand, part: Callable[..., None]) -> Callable[..., None]:
+        """Return a receiver of later events whose errors are answered on the stream."""
+
+        def run(*values: Any) -> None:
+            try:
+                part(*values)
+            except Exception as error:  # noqa: BLE001 - the outermost stage of a later event
+                self.refused(call.call, command, error)
+
+        return run
+
+    def _remove_new(self, client: GrpcClient) -> None:
+        """Forget a client whose first settings are refused."""
+        if client.settings is None:
+            self._clients.remove(client)
 
     def heartbeat(self, call: RpcCall, request: pb.HeartbeatRequest) -> None:
         """Note that a client lives."""
@@ -121,14 +174,18 @@ class TelemetryHandlers:
         client.seen_ms = self._clock.monotonic_ms()
         if request.group.name and client.settings.subscription.group.name != request.group.name:
             raise CallRefused(pb.ILLEGAL_CONSUMER_GROUP, "the group is not that of the client's settings")
-        self._beat(client, call.access)
-        call.reply(pb.HeartbeatResponse(status=OK))
+
+        def beaten(answer: Command) -> None:
+            call.reply(pb.HeartbeatResponse(status=statuses.of_answer(answer)))
+
+        self._beat(client, client.settings, call.access, beaten)
 
     def terminate(self, call: RpcCall, request: pb.NotifyClientTerminationRequest) -> None:  # noqa: ARG002
         """Forget a client."""
         call.access.pending = False  # a client id is that of the sender
         client = self._clients.find(call.access.owner, call.client_id)
         if client is not None:
+            self._lite.leave(client, call.access)
             self._clients.remove(client)
         call.reply(pb.NotifyClientTerminationResponse(status=OK))
 
@@ -145,15 +202,22 @@ class TelemetryHandlers:
             error: The reason.
         """
         status = statuses.of_error("Telemetry", error)
-        settings = self._clients.settings_on(stream)
-        if settings is None and command is not None and _may_go_on(command.settings, error):
-            settings = self._answered(command.settings, None)
-        if settings is None:
+        known = self._clients.settings_on(stream)
+        if known is not None:
+            # The client goes on with the settings that it has.
+            def with_group(config: SubscriptionGroupConfig | None) -> None:
+                _send_settings(stream, status, self._answered(known, config))
+
+            if known.HasField("subscription"):
+                self._backend.group(known.subscription.group.name, with_group)
+            else:
+                with_group(None)
+        elif command is not None and _may_go_on(command.settings, error):
+            _send_settings(stream, status, self._answered(command.settings, None))
+        else:
             # The client for Node reads the reason in a command only, others in the end of the stream.
             stream.send(pb.TelemetryCommand(status=status).SerializeToString())
             stream.fail(_GRPC_STATUSES.get(status.code, GrpcStatus.INVALID_ARGUMENT), f"{status.code} {status.message}")
-        else:
-            stream.send(pb.TelemetryCommand(status=status, settings=settings).SerializeToString())
 
     def is_known(self, stream: GrpcCall) -> bool:
         """Return True if settings on the stream were admitted."""
@@ -167,13 +231,10 @@ class TelemetryHandlers:
         """Forget a stream that has ended."""
         self._clients.end_stream(stream)
 
-    def _beat(self, client: GrpcClient, access: AdmittedRequest) -> None:
+    def _beat(self, client: GrpcClient, settings: pb.Settings, access: AdmittedRequest, on_answer: OnAnswer) -> None:
         """Send a heartbeat of a client to the brokers."""
-        settings = client.settings
-        if settings is None:
-            return
         command = Command(RequestCode.HEART_BEAT, language=client.language, body=encode(_heartbeat(client, settings)))
-        self._backend.request_of(client, command, access, lambda _answer: None)
+        self._backend.request_of(client, command, access, on_answer)
 
     def _answered(self, settings: pb.Settings, config: SubscriptionGroupConfig | None) -> pb.Settings:
         """Return the settings of a client with what the server decides."""
@@ -191,28 +252,14 @@ class TelemetryHandlers:
         subscription.fifo = group.consume_orderly
         subscription.receive_batch_size = self._settings.receive_batch
         subscription.long_polling_timeout.CopyFrom(duration(self._settings.max_polling_ms))
+        lite = LiteSettings.of(group.attributes)
+        subscription.lite_subscription_quota = LITE_QUOTA if lite is None else lite.quota
+        subscription.max_lite_topic_size = names.MAX_LITE_TOPIC_CHARS
         return answered
 
-    # Commands of brokers
 
-    def command(self, client: GrpcClient, command: Command) -> None:
-        """Pass a request of a broker on to a client, if it has a form for gRPC clients."""
-        if command.code == RequestCode.CHECK_TRANSACTION_STATE:
-            self._check_transaction(client, command)
-
-    def _check_transaction(self, client: GrpcClient, command: Command) -> None:
-        half = record.decode(command.body)
-        ext = command.ext
-        place = TransactionId(int(ext["commitLogOffset"]), int(ext["tranStateTableOffset"]), ext.get("bname", ""))
-        pairs = properties.parse(half.properties.decode(errors="replace"))
-        message = message_of(half, MessageDelivery(ext.get("topic") or pairs.get(properties.REAL_TOPIC, half.topic)))
-        client.tell(
-            pb.TelemetryCommand(
-                recover_orphaned_transaction_command=pb.RecoverOrphanedTransactionCommand(
-                    message=message, transaction_id=place.text
-                )
-            )
-        )
+def _send_settings(stream: GrpcCall, status: pb.Status, settings: pb.Settings) -> None:
+    stream.send(pb.TelemetryCommand(status=status, settings=settings).SerializeToString())
 
 
 def _may_go_on(settings: pb.Settings, error: Exception) -> bool:
@@ -232,6 +279,8 @@ def _check(settings: pb.Settings) -> None:
     Raises:
         CallRefused: They are not valid.
     """
+    if settings.ByteSize() > MAX_SETTINGS:
+        raise CallRefused(pb.PAYLOAD_TOO_LARGE, f"the settings have more than {MAX_SETTINGS} bytes")
     if settings.HasField("publishing"):
         if settings.client_type not in {pb.PRODUCER, pb.CLIENT_TYPE_UNSPECIFIED}:
             raise CallRefused(pb.UNRECOGNIZED_CLIENT_TYPE, "the settings of a consumer have no `publishing`")
@@ -241,14 +290,40 @@ def _check(settings: pb.Settings) -> None:
             raise CallRefused(pb.UNRECOGNIZED_CLIENT_TYPE, "the settings of a producer have no `subscription`")
         require_group(settings.subscription.group.name)
         topics = [entry.topic.name for entry in settings.subscription.subscriptions]
-        if any(len(entry.expression.expression) > MAX_EXPRESSION for entry in settings.subscription.subscriptions):
-            raise CallRefused(
-                pb.ILLEGAL_FILTER_EXPRESSION, f"a filter has more than {MAX_EXPRESSION} characters: use a shorter one"
-            )
+        for entry in settings.subscription.subscriptions:
+            _check_filter(entry.expression)
     if len(topics) > MAX_TOPICS:
         raise CallRefused(pb.BAD_REQUEST, f"the settings have {len(topics)} topics, and the maximum is {MAX_TOPICS}")
     for topic in topics:
         require_topic(topic)
+
+
+def _check_filter(expression: pb.FilterExpression) -> None:
+    if len(expression.expression) > MAX_EXPRESSION:
+        raise CallRefused(
+            pb.ILLEGAL_FILTER_EXPRESSION, f"a filter has more than {MAX_EXPRESSION} characters: use a shorter one"
+        )
+    try:
+        _FILTERS.find(filter_language(expression), expression.expression)
+    except FilterInvalid as error:
+        raise CallRefused(pb.ILLEGAL_FILTER_EXPRESSION, str(error)) from None
+
+
+def _kept(settings: pb.Settings) -> pb.Settings:
+    """Return the parts of a client's settings that the server needs later."""
+    kept = pb.Settings(client_type=settings.client_type)
+    if settings.HasField("request_timeout"):
+        kept.request_timeout.CopyFrom(settings.request_timeout)
+    if settings.HasField("publishing"):
+        kept.publishing.topics.extend(pb.Resource(name=topic.name) for topic in settings.publishing.topics)
+    else:
+        kept.subscription.group.name = settings.subscription.group.name
+        for entry in settings.subscription.subscriptions:
+            kept.subscription.subscriptions.add(
+                topic=pb.Resource(name=entry.topic.name),
+                expression=pb.FilterExpression(type=entry.expression.type, expression=entry.expression.expression),
+            )
+    return kept
 
 
 def _heartbeat(client: GrpcClient, settings: pb.Settings) -> HeartbeatData:

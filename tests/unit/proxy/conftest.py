@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import hmac
+from urllib.parse import unquote
 
 import pytest
 
@@ -30,7 +31,12 @@ class GrpcHouse(House):
         super().__init__(**more)
         self.backend = EmbeddedBackend(BROKER, self.engine, self.app, self.engine.group_commit.defer)
         self.face = GrpcFace(
-            RpcAdmission(self.guard), self.backend, ProxySettings(**(proxy or {})), self.clock, self.suspension
+            RpcAdmission(self.guard),
+            self.backend,
+            ProxySettings(**(proxy or {})),
+            self.clock,
+            lambda: self.manager.snapshot.version,
+            self.suspension,
         )
         self.rpcs = self.face.server.rpcs
 
@@ -170,6 +176,14 @@ class StartedCall:
         found = self.answers
         assert len(found) <= 1
         return found[0] if found else None
+
+    @property
+    def result(self):
+        """The status in the last answer, or that for which a stream has ended."""
+        if self.answers:
+            return self.answers[-1].status
+        code, _, text = unquote(self.client.wire.trailers[self.stream]["grpc-message"]).partition(" ")
+        return pb.Status(code=int(code), message=text)
 
     @property
     def status(self):
