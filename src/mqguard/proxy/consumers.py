@@ -216,6 +216,7 @@ class ConsumerHandlers:
                 continue
 
             def settled(answer: Command, result: pb.AckMessageResultEntry = result, receipt: Receipt = receipt) -> None:
+                self._renewals.end(call, group, result.receipt_handle, answer)
                 settle(result, status_of(receipt, answer))
 
             command = ack_command(group, topic, receipt)
@@ -236,6 +237,7 @@ class ConsumerHandlers:
             command.ext["suspend"] = "true"
 
         def changed(answer: Command) -> None:
+            self._renewals.end(call, group, request.receipt_handle, answer)
             status = status_of(receipt, answer)
             handle = changed_receipt(receipt, answer).text if answer.code == 0 else request.receipt_handle
             call.reply(pb.ChangeInvisibleDurationResponse(status=status, receipt_handle=handle))
@@ -248,6 +250,7 @@ class ConsumerHandlers:
         receipt = self._receipt(call, group, request.receipt_handle)
 
         def moved(answer: Command) -> None:
+            self._renewals.end(call, group, request.receipt_handle, answer)
             call.reply(pb.ForwardMessageToDeadLetterQueueResponse(status=status_of(receipt, answer)))
 
         def in_flight(answer: Command) -> None:
@@ -265,7 +268,7 @@ class ConsumerHandlers:
         Raises:
             CallRefused: It is not a receipt handle.
         """
-        receipt = Receipt.parse(self._renewals.take(call, group, handle))
+        receipt = Receipt.parse(self._renewals.begin(call, group, handle))
         if not self._backend.has_broker(receipt.broker):
             raise CallRefused(pb.INVALID_RECEIPT_HANDLE, NOT_OURS)
         return receipt

@@ -104,19 +104,19 @@ def require_type(message: pb.Message) -> pb.MessageType:
     """
     system = message.system_properties
     declared = system.message_type
-    kinds = [
-        kind
-        for kind, is_given in (
-            (pb.TRANSACTION, declared == pb.TRANSACTION),
-            (pb.DELAY, system.HasField("delivery_timestamp")),
-            (pb.FIFO, system.message_group != ""),
-            (pb.LITE, system.lite_topic != ""),
-            (pb.PRIORITY, system.HasField("priority")),
-        )
-        if is_given
-    ]
+    kinds = []
+    if declared == pb.TRANSACTION:
+        kinds.append(pb.TRANSACTION)
+    if system.HasField("delivery_timestamp"):
+        kinds.append(pb.DELAY)
+    if system.message_group:
+        kinds.append(pb.FIFO)
+    if system.lite_topic:
+        kinds.append(pb.LITE)
+    if system.HasField("priority"):
+        kinds.append(pb.PRIORITY)
     kind = kinds[0] if kinds else pb.NORMAL
-    if len(kinds) > 1 or declared not in {kind, pb.MESSAGE_TYPE_UNSPECIFIED}:
+    if len(kinds) > 1 or declared not in (kind, pb.MESSAGE_TYPE_UNSPECIFIED):
         found = " and ".join(pb.MessageType.Name(kind) for kind in kinds) or "NORMAL"
         named = pb.MessageType.Name(declared) if declared in pb.MessageType.values() else declared
         raise CallRefused(
@@ -313,7 +313,7 @@ def _user_properties(message: pb.Message, settings: ProxySettings) -> dict[str, 
             pb.MESSAGE_PROPERTIES_TOO_LARGE,
             f"the message has {len(pairs)} user properties, and the maximum is {settings.max_user_properties}",
         )
-    size = sum(len(text.encode()) for text in (system.tag, *system.keys))
+    size = len("".join((system.tag, *system.keys)).encode())
     for name, value in pairs.items():
         if not name.strip():
             raise CallRefused(pb.ILLEGAL_MESSAGE_PROPERTY_KEY, "the name of a property is blank")

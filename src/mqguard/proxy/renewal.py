@@ -19,7 +19,7 @@ from mqguard.proxy.ports import Backend
 from mqguard.proxy.receipts import Receipt
 from mqguard.proxy.rpc_call import RpcCall
 from mqguard.proxy.settings import ProxySettings
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import write
 from mqguard.remoting.headers.pull import ChangeInvisibleHeader
@@ -32,6 +32,9 @@ MAX_PER_TICK: Final = 256
 """Maximum messages that are extended in one tick."""
 MAX_OF_CLIENT: Final = 4_096
 """Maximum messages of one client that are extended; the others are delivered again when their time is over."""
+
+
+_SETTLED: Final = frozenset({ResponseCode.SUCCESS, ResponseCode.NO_MESSAGE})
 
 
 class _Renewed(msgspec.Struct, eq=False):
@@ -47,7 +50,7 @@ class _Renewed(msgspec.Struct, eq=False):
         peer: The connection of that call.
         begun_ms: Monotonic time of the delivery.
         due_ms: Monotonic time of the next extension.
-        is_asked: True while the broker's answer to an extension is open.
+        is_asked: True while the broker's answer to a request about the message is open.
     """
 
     client: GrpcClient
@@ -110,14 +113,31 @@ class Renewals:
         self._count[client] = self._count.get(client, 0) + 1
         self._count_of[client.owner] += 1
 
-    def take(self, call: RpcCall, group: str, handle: str) -> str:
-        """Return the handle of today for the one that a client has, and extend the message no more."""
-        client = self._clients.find(call.access.owner, call.client_id)
-        found = None if client is None else self._renewed.get((client, group, handle))
+    def begin(self, call: RpcCall, group: str, handle: str) -> str:
+        """Begin a request of a client about a message, which is not extended meanwhile.
+
+        Returns:
+            The handle of today for the one that the client has.
+        """
+        found = self._find(call, group, handle)
         if found is None:
             return handle
-        self._drop(found)
+        found.is_asked = True
         return found.handle
+
+    def end(self, call: RpcCall, group: str, handle: str, answer: Command) -> None:
+        """End a request of a client. A settled message is not extended any more; after other errors it still is."""
+        found = self._find(call, group, handle)
+        if found is None:
+            return
+        if answer.code in _SETTLED:
+            self._drop(found)
+        else:
+            found.is_asked = False
+
+    def _find(self, call: RpcCall, group: str, handle: str) -> _Renewed | None:
+        client = self._clients.find(call.access.owner, call.client_id)
+        return None if client is None else self._renewed.get((client, group, handle))
 
     def tick(self) -> None:
         """Extend the messages whose time ends soon."""

@@ -90,7 +90,7 @@ WRONG = {
     "long filter": settings_command(
         "g", filters={"t": pb.FilterExpression(type=pb.TAG, expression="a" * (MAX_EXPRESSION + 1))}
     ),
-    "malformed filter": settings_command("g", filters={"t": pb.FilterExpression(type=pb.SQL, expression="a = = 1")}),
+    "unknown filter": settings_command("g", filters={"t": pb.FilterExpression(type=9, expression="a")}),
 }
 
 
@@ -103,6 +103,14 @@ def test_wrong_settings_have_a_code_and_register_no_client(house, caplog, wrong)
     assert stream.status == "3"  # INVALID_ARGUMENT
     assert (len(house.face.clients), connections(house)) == (0, [])
     assert not caplog.records
+
+
+def test_a_malformed_filter_ends_no_start(house):
+    """Users of clients read the error of a receive, and not that of a start."""
+    client = house.client()
+    malformed = pb.FilterExpression(type=pb.SQL, expression="a = = 1")
+    assert client.stream(settings_command("g", filters={"t": malformed})).result.code == pb.OK
+    assert client.receive(filter=malformed).code == pb.ILLEGAL_FILTER_EXPRESSION
 
 
 def test_settings_need_the_permissions_of_their_kind(house):

@@ -380,6 +380,23 @@ def test_the_server_extends_messages_of_a_client_that_lives(house, client):
     assert client.ack(one).status.code == pb.OK
 
 
+def test_a_message_is_extended_until_its_acknowledgement_is_stored(house, client):
+    """The client repeats an acknowledgement that the store did not take, with the handle that it has."""
+    client.register("g", kind=pb.PUSH_CONSUMER)
+    client.send(message(b"1"))
+    (one,) = client.receive(invisible_s=None, auto_renew=True).messages
+    for _ in range(12):
+        house.tick(5_000)  # the handle is another one now
+    house.store.failure = "pulled out"
+    assert client.ack(one).status.code == pb.INTERNAL_SERVER_ERROR
+    house.store.failure = None
+    for _ in range(30):
+        house.tick(5_000)
+    assert client.receive(timeout=100).code == pb.MESSAGE_NOT_FOUND
+    assert client.ack(one).status.code == pb.OK
+    assert house.face.renewed == 0
+
+
 def test_a_message_of_a_client_that_has_ended_comes_again(house, client):
     client.register("g", kind=pb.PUSH_CONSUMER)
     client.send(message(b"1"))
