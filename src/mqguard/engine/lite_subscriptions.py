@@ -353,6 +353,10 @@ class LiteSubscriptions:
         """Return a client, None if it has no subscriptions."""
         return self._clients.get((group, (owner, client_id)))
 
+    def groups_of(self, parent: str) -> list[str]:
+        """Return the groups with clients that consume the lite topics of a parent."""
+        return [name for name, group in self._groups.items() if group.parent == parent]
+
     def clients_of(self, group: str) -> list[LiteClient]:
         """Return all clients of a group."""
         known = self._groups.get(group)

@@ -1,7 +1,7 @@
 """Lite topics: many small queues below a parent topic of the type `LITE`, each with a time to live.
 
 The first message for a lite topic creates it. A message is stored once, in a queue of the parent. The lite queue has a
-link to it, so consumers of the parent get the message too. A lite topic costs about a kilobyte of memory, and its
+link to it, so consumers of the parent get the message too. A lite topic costs about two kilobytes of memory, and its
 parent no queue. It is deleted with its parent, when its time to live is over after its last message, or when all its
 messages have been deleted. Its messages in the parent stay.
 """

@@ -257,7 +257,7 @@ class LiteProcessor:
         """Answer the waiting pops of a parent that was deleted or became unreadable."""
         config = self._engine.topics.get(topic)
         if config is None or not config.readable or not config.is_lite:
-            for group in self._groups_of(topic):
+            for group in self._subscriptions.groups_of(topic):
                 self._end(group)
 
     def group_changed(self, group: str) -> None:
@@ -308,13 +308,10 @@ class LiteProcessor:
         if found is not None:
             self._woken.setdefault(found, False)
 
-    def _groups_of(self, parent: str) -> list[str]:
-        groups = self._engine.groups.all()
-        return [group.name for group in groups if group.attributes.get("lite.bind.topic") == parent]
-
     def _end(self, group: str) -> None:
-        for place in self._waiting.topics_of(group):
-            self._woken[group, place] = True
+        if self._waiting:
+            for place in self._waiting.topics_of(group):
+                self._woken[group, place] = True
 
     def _suspend(self, request: Request, popping: LitePopRequest, poll_ms: int) -> bool | None:
         """Suspend a pop; return None if it waits, else whether there is no room for it."""
