@@ -237,6 +237,8 @@ def test_times_and_limits_of_transactions(house):
     assert [half(), half()] == [0, ResponseCode.SERVICE_NOT_AVAILABLE]
     assert change(house, "maxPendingTransactions=2\ntransactionCheckInterval=200").code == 0
     assert half() == 0
+    beat = b'{"clientID":"c","producerDataSet":[{"groupName":"g"}],"consumerDataSet":[]}'
+    assert house.call(34, {}, beat).code == 0
     house.tick(100)
     assert len(house.engine.transactions) == 2
     house.tick(200)

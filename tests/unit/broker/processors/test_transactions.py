@@ -273,8 +273,11 @@ class TestResumption:
     def discarded(self, house):
         """Return the offset id of the message of a discarded transaction."""
         half(house)
+        member = join(house, "alice")
         for _ in range(17):
             house.tick(6_000)
+        assert len(checks(member)) == 15
+        house.disconnect(member)
         (found,) = read(house.engine, "TRANS_CHECK_MAX_TIME_TOPIC")
         assert len(house.engine.transactions) == 0
         return house.engine.message_id(found.physical_offset)
