@@ -396,3 +396,31 @@ class PushConsumerCases:
         rights.producer(topic).do("send", topic=topic, body="m", fifo="a")
         messages = consumer.messages("pushed", handle=group, count=2, seconds=45)
         assert [(m["body"], m["attempt"]) for m in messages] == [("m-0", 1), ("m-0", 2)]
+
+
+class LiteCases:
+    """Lite topics."""
+
+    def test_a_consumer_gets_the_messages_of_its_lite_topics(
+        self, rights: LeastRights, admin: Wire, name: Name
+    ) -> None:
+        topic, group = name("topic"), name("group")
+        create_topic(admin, topic, 1, "LITE")
+        create_group(admin, group, lite_of=topic)
+        consumer, producer = rights.consumer(topic, group), rights.producer(topic)
+        consumer.do("lite", handle=group, topic=topic, group=group, lites="red,green")
+        for lite in ("red", "green", "blue"):
+            producer.do("send", topic=topic, body=lite, lite=lite, count=2)
+        assert len(consumer.messages("pushed", handle=group, count=4)) == 4
+        messages = consumer.messages("pushed", handle=group, count=5, seconds=2)
+        for lite in ("red", "green"):
+            assert [m["body"] for m in messages if m["lite"] == lite] == expected(lite, 2)
+        assert len(messages) == 4
+        assert {m["topic"] for m in messages} == {topic}
+        consumer.do("unsubscribeLite", handle=group, lite="red")
+        for lite in ("red", "green"):
+            producer.do("send", topic=topic, body=f"late {lite}", lite=lite)
+        assert len(consumer.messages("pushed", handle=group, count=5)) == 5
+        messages = consumer.messages("pushed", handle=group, count=6, seconds=2)
+        assert [m["body"] for m in messages[4:]] == ["late green-0"]
+        consumer.do("stop", handle=group)

@@ -50,5 +50,9 @@ class TestPushConsumers(cases.PushConsumerCases):
     """Push consumers."""
 
 
+class TestLite(cases.LiteCases):
+    """Lite topics."""
+
+
 class TestRefusals(refusals.RefusalCases, refusals.PushRefusalCases):
     """Users who are refused."""

@@ -52,5 +52,9 @@ class TestPushConsumers(cases.PushConsumerCases):
     backs_off = False
 
 
+class TestLite(cases.LiteCases):
+    """Lite topics."""
+
+
 class TestRefusals(refusals.RefusalCases, refusals.PushRefusalCases):
     """Users who are refused."""
