@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import time
 from collections import Counter
 
@@ -188,6 +189,27 @@ def test_grpc_consumers_receive_messages_of_remoting_producers(grpc: GrpcClient,
         "m", "T", ["k", "l"], {"color": "green"}, 1,
     ]  # fmt: skip
     assert message["messageId"]
+
+
+def test_lite_topics_are_consumed_by_their_subscribers_alone(grpc: GrpcClient, access: Access) -> None:
+    """The client for Python first subscribes to each letter of a name, and to the name itself half a minute later."""
+    topic = access.topic("LITE")
+    producer, handle = sender(grpc, access, topic)
+    groups = [access.group(attributes={"+lite.bind.topic": topic}) for _ in range(2)]
+    for group, lites in zip(groups, ("a", "a,b"), strict=True):
+        consumer = grpc.as_(reader_of(access, topic, group))
+        consumer.do("lite", handle=group, topic=topic, group=group, lites=lites)
+    for lite in ("a", "b", "c"):
+        producer.do("send", handle=handle, topic=topic, body=lite, lite=lite)
+    seen = [grpc.pushed(group, count) for group, count in zip(groups, (1, 2), strict=True)]
+
+    assert [sorted((one["liteTopic"], one["body"]) for one in some) for some in seen] == [
+        [("a", "a-0")],
+        [("a", "a-0"), ("b", "b-0")],
+    ]
+    assert {one["topic"] for one in itertools.chain(*seen)} == {topic}
+    for group in groups:
+        grpc.do("stop", handle=group)
 
 
 def test_a_recall_handle_of_another_form_is_a_clear_error(grpc: GrpcClient, access: Access) -> None:
