@@ -127,6 +127,7 @@ class GrpcClients:
         self._on_command = on_command
         self._clients: dict[tuple[str, str], GrpcClient] = {}
         self._of_owner: Counter[str] = Counter()
+        self._bytes = 0
         self._bytes_of: Counter[str] = Counter()
         self._by_stream: dict[GrpcCall, GrpcClient] = {}
         self._version = 0
@@ -164,17 +165,25 @@ class GrpcClients:
         if client.closed:
             return
         size = settings.ByteSize()
+        self._bytes += size - client.size
         self._bytes_of[client.owner] += size - client.size
         client.size, client.settings = size, settings
 
     def require_room(self, client: GrpcClient, size: int) -> None:
-        """Check that the settings of a client's user may have further bytes.
+        """Check that there is room for the new settings of a client.
+
+        Args:
+            client: The client.
+            size: Bytes of its new settings.
 
         Raises:
-            CallRefused: The settings of its clients have too many bytes together.
+            CallRefused: The settings of its user's clients, or those of all clients, have too many bytes together.
         """
-        if self._bytes_of[client.owner] - client.size + size > self._settings.max_settings_of_one:
+        added = size - client.size
+        if self._bytes_of[client.owner] + added > self._settings.max_settings_of_one:
             raise CallRefused(pb.TOO_MANY_REQUESTS, "the settings of the clients of this user are too large together")
+        if self._bytes + added > self._settings.max_settings:
+            raise CallRefused(pb.TOO_MANY_REQUESTS, "the settings of all clients are too large together")
 
     def open_stream(self, client: GrpcClient, stream: GrpcCall) -> None:
         """Note a Telemetry stream of a client.
@@ -211,6 +220,7 @@ class GrpcClients:
             return
         client.closed = True
         del self._clients[client.owner, client.client_id]
+        self._bytes -= client.size
         self._bytes_of[client.owner] -= client.size
         if not self._bytes_of[client.owner]:
             del self._bytes_of[client.owner]

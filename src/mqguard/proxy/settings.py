@@ -21,6 +21,7 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
         receive_batch: Messages that a push consumer receives at once.
         max_clients: Maximum number of clients.
         max_clients_of_one: Maximum number of clients of one user.
+        max_settings: Maximum bytes of the settings of all clients.
         max_settings_of_one: Maximum bytes of the settings of all clients of one user.
         max_renewals: Maximum number of messages that are extended.
         max_renewals_of_one: Maximum number of these messages of one user.
@@ -41,6 +42,7 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
     receive_batch: int = 32
     max_clients: int = 20_000
     max_clients_of_one: int = 5_000
+    max_settings: int = 256 * 1024 * 1024
     max_settings_of_one: int = 32 * 1024 * 1024
     max_renewals: int = 200_000
     max_renewals_of_one: int = 50_000

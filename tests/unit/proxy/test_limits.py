@@ -50,6 +50,18 @@ def test_the_settings_of_all_clients_of_a_user_are_bounded():
     assert code("alice", "c9") == pb.OK
 
 
+def test_the_settings_of_all_clients_are_bounded():
+    """Many users, or many addresses without a user, have no more than their share together."""
+    house = GrpcHouse(auth=False, proxy={"max_settings": 2_500})
+    house.topic()
+    topics = tuple("t" * 50 + str(number) for number in range(16))  # about 900 bytes
+    clients = [house.client("", "c", ip=f"192.0.2.{number}") for number in range(4)]
+    codes = [client.register(topics=topics).result.code for client in clients]
+    assert codes == [pb.OK, pb.OK, pb.TOO_MANY_REQUESTS, pb.TOO_MANY_REQUESTS]
+    clients[0].call("NotifyClientTermination", pb.NotifyClientTerminationRequest())
+    assert clients[3].register(topics=topics).result.code == pb.OK
+
+
 def test_nothing_is_left_of_a_client_that_has_ended(house):
     clients = house.face.clients
     for number in range(20):
