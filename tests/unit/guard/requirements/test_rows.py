@@ -79,11 +79,11 @@ PROMISE = """
 200052 topic=t consumerGroup=g → Sub on Topic:t, Sub on Group:g; own
 200055 topic=t consumerGroup=g → Get on Group:g, Get on Topic:t; own
 200070 topic=t consumerGroup=g → Sub on Group:g, Sub on Topic:t; own always
-200074 → Get on Cluster:c
-200075 topic=t → Get on Topic:t
-200076 parentTopic=t → Get on Topic:t
+200074 → Get on Cluster:c; always
+200075 topic=t → Get on Topic:t; always
+200076 parentTopic=t → Get on Topic:t; always
 200077 parentTopic=t group=g → Get on Topic:t, Get on Group:g
-200078 group=g → Get on Group:g
+200078 group=g → Get on Group:g; always
 200079 group=g → Get on Group:g
 
 3001 → Update on Cluster:c
