@@ -212,8 +212,12 @@ class TelemetryHandlers:
         elif command is not None and _may_go_on(command.settings, error):
             _send_settings(stream, status, self._answered(command.settings, None))
         else:
-            # The client for Node reads the reason in a command only, others in the end of the stream.
+            # The client for Node reads the reason in a command only, others in the end of the stream. An error after
+            # a command can end the process of Node, because the client has removed its handler of errors then.
             stream.send(pb.TelemetryCommand(status=status).SerializeToString())
+            if stream.field("x-mq-language").upper() == "HTTP":
+                stream.end()
+                return
             stream.fail(_GRPC_STATUSES.get(status.code, GrpcStatus.INVALID_ARGUMENT), f"{status.code} {status.message}")
 
     def is_known(self, stream: GrpcCall) -> bool:
