@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,8 +170,13 @@ def server(
         drivers.close_clients()
 
 
+def is_readable(wire: Wire) -> bool:
+    """Return True if a connection that waits for no answer has something to read, such as its end."""
+    return bool(select.select([wire.socket], [], [], 0)[0])
+
+
 class Connections:
-    """The Super user's own connections to the module's server, opened again after a restart.
+    """The Super user's own connections to the module's server, opened again after a restart or when they were idle.
 
     They are kept open, since an authenticated connection is served while the guard slows down others of its address.
     """
@@ -186,6 +192,8 @@ class Connections:
         if process != self._process:
             self.close()
             self._process = process
+        if port in self._open and is_readable(self._open[port]):
+            self._open.pop(port).close()  # the server ends idle connections after two minutes
         if port not in self._open:
             self._open[port] = Wire(port, ADMIN)
         return self._open[port]
