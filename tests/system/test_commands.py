@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.command import MQGUARD, Run, run, run_as
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
+from tests.fixtures.server import FIRST_CERTIFICATE, SUPER, SUPER_SECRET, Server, environment
 
 
 @pytest.fixture
@@ -250,6 +251,7 @@ def test_a_standalone_server_goes_on_after_its_demo(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     text = "".join(lines)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    assert re.fullmatch(FIRST_CERTIFICATE, err)
     assert "denied: code 16: User:bob-" in text
     assert "to allow it: mqadmin updateAcl" in text

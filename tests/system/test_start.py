@@ -187,10 +187,17 @@ def test_the_number_of_a_broker_that_a_controller_would_give_is_explained(tmp_pa
     assert "there is no controller here: write 0" in ended.err
 
 
-@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
-def test_http_at_a_port_is_named_in_the_log(tmp_path: Path, first: bytes) -> None:
+@pytest.mark.parametrize(
+    ("port", "first"),
+    [
+        ("broker_port", b"GET / HTTP/1.1\r\n\r\n"),
+        ("namesrv_port", b"GET / HTTP/1.1\r\n\r\n"),
+        ("namesrv_port", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ],
+)
+def test_http_at_a_port_is_named_in_the_log(tmp_path: Path, port: str, first: bytes) -> None:
     with Server(tmp_path) as server:
-        with socket.create_connection(("127.0.0.1", server.broker_port), 10) as client:
+        with socket.create_connection(("127.0.0.1", getattr(server, port)), 10) as client:
             client.sendall(first)
             assert client.recv(100) == b""
         assert eventually(
