@@ -137,7 +137,7 @@ def test_a_killed_backup_is_never_taken_for_a_complete_one(server: Server, tmp_p
         last = tmp_path / "last"
         assert run_as(server, directory=tmp_path)("backup", str(last)).code == 0
         assert run("backup", str(last), "--check", directory=tmp_path).code == 0
-        assert not partial.exists()
+        assert not (tmp_path / "last.partial").exists()
 
 
 def test_snapshots_are_limited(server: Server, tmp_path: Path) -> None:
