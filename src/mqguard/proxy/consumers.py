@@ -59,7 +59,9 @@ class ConsumerHandlers:
     def rpcs(self) -> list[Rpc]:
         """Return the RPCs."""
         return [
-            Rpc("ReceiveMessage", pb.ReceiveMessageRequest, pb.ReceiveMessageResponse, self.receive, True),  # noqa: FBT003
+            Rpc(
+                "ReceiveMessage", pb.ReceiveMessageRequest, pb.ReceiveMessageResponse, self.receive, streams_answer=True
+            ),
             Rpc("AckMessage", pb.AckMessageRequest, pb.AckMessageResponse, self.acknowledge),
             Rpc(
                 "ChangeInvisibleDuration",

@@ -47,7 +47,7 @@ class OffsetHandlers:
     def rpcs(self) -> list[Rpc]:
         """Return the RPCs."""
         return [
-            Rpc("PullMessage", pb.PullMessageRequest, pb.PullMessageResponse, self.pull, True),  # noqa: FBT003
+            Rpc("PullMessage", pb.PullMessageRequest, pb.PullMessageResponse, self.pull, streams_answer=True),
             Rpc("UpdateOffset", pb.UpdateOffsetRequest, pb.UpdateOffsetResponse, self.update),
             Rpc("GetOffset", pb.GetOffsetRequest, pb.GetOffsetResponse, self.get),
             Rpc("QueryOffset", pb.QueryOffsetRequest, pb.QueryOffsetResponse, self.query),

@@ -98,7 +98,7 @@ class TelemetryHandlers:
     def rpcs(self) -> list[Rpc]:
         """Return the RPCs."""
         return [
-            Rpc("Telemetry", pb.TelemetryCommand, pb.TelemetryCommand, self.telemetry, True),  # noqa: FBT003
+            Rpc("Telemetry", pb.TelemetryCommand, pb.TelemetryCommand, self.telemetry, streams_answer=True),
             Rpc("Heartbeat", pb.HeartbeatRequest, pb.HeartbeatResponse, self.heartbeat),
             Rpc(
                 "NotifyClientTermination",
