@@ -3,7 +3,7 @@
 from mqguard.guard.requirements.rpc import RPC_TABLE
 from mqguard.rpc.protocol import messages_pb2 as pb
 from tests.house.test_requirements import RPCS
-from tests.unit.proxy.conftest import GrpcHouse
+from tests.unit.proxy.grpc.conftest import GrpcHouse
 
 
 def test_every_served_rpc_is_guarded() -> None:

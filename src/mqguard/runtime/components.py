@@ -25,8 +25,8 @@ from mqguard.namesrv.server import NameServer
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import Application, CallApplication, RemotingServer
 from mqguard.net.upstream import Upstream
-from mqguard.proxy.embedded import EmbeddedBackend
-from mqguard.proxy.face import GrpcFace
+from mqguard.proxy.grpc.embedded import EmbeddedBackend
+from mqguard.proxy.grpc.face import GrpcFace
 from mqguard.runtime import metrics, plugins, settings
 from mqguard.runtime.access import OnAdminCreated
 from mqguard.runtime.access_components import AccessComponents

@@ -24,7 +24,7 @@ from mqguard.net import tls
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.net.upstream import UpstreamSettings
-from mqguard.proxy.settings import ProxySettings
+from mqguard.proxy.grpc.settings import ProxySettings
 from mqguard.store.sealing_key import pending_path
 
 CERTIFICATE_DAYS = 30

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.model.topic import SubscriptionGroupConfig
-from mqguard.proxy.backoff import BACKOFF_SECONDS, MAX_DELAY_MS, consumer_policy
-from mqguard.proxy.messages import milliseconds
+from mqguard.proxy.grpc.backoff import BACKOFF_SECONDS, MAX_DELAY_MS, consumer_policy
+from mqguard.proxy.grpc.messages import milliseconds
 from mqguard.rpc.protocol import messages_pb2 as pb
 
 DEFAULT = [seconds * 1000 for seconds in BACKOFF_SECONDS]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.proxy.messages import body_of
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.statuses import CallRefused
+from mqguard.proxy.grpc.messages import body_of
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.statuses import CallRefused
 from mqguard.rpc.protocol import messages_pb2 as pb
 
 SETTINGS = ProxySettings(max_body=1_000)

@@ -5,18 +5,18 @@ from collections.abc import Callable
 from mqguard.dispatch.rpc_admission import RpcAdmission
 from mqguard.dispatch.suspended import Suspension
 from mqguard.model.process import Clock
-from mqguard.proxy.client_commands import ClientCommands
-from mqguard.proxy.clients import GrpcClient, GrpcClients
-from mqguard.proxy.consumers import ConsumerHandlers
-from mqguard.proxy.lite import LiteHandlers
-from mqguard.proxy.offsets import OffsetHandlers
-from mqguard.proxy.ports import Backend
-from mqguard.proxy.producers import ProducerHandlers
-from mqguard.proxy.renewal import Renewals
-from mqguard.proxy.routes import RouteHandlers
-from mqguard.proxy.server import RpcServer
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.telemetry import TelemetryHandlers
+from mqguard.proxy.grpc.client_commands import ClientCommands
+from mqguard.proxy.grpc.clients import GrpcClient, GrpcClients
+from mqguard.proxy.grpc.consumers import ConsumerHandlers
+from mqguard.proxy.grpc.lite import LiteHandlers
+from mqguard.proxy.grpc.offsets import OffsetHandlers
+from mqguard.proxy.grpc.ports import Backend
+from mqguard.proxy.grpc.producers import ProducerHandlers
+from mqguard.proxy.grpc.renewal import Renewals
+from mqguard.proxy.grpc.routes import RouteHandlers
+from mqguard.proxy.grpc.server import RpcServer
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.telemetry import TelemetryHandlers
 from mqguard.remoting.command import Command
 
 EXPIRY_INTERVAL_MS = 5_000

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mqguard.proxy import messages
+from mqguard.proxy.grpc import messages
 from mqguard.rpc.protocol import messages_pb2 as pb
-from tests.unit.proxy.conftest import BROKER, GrpcHouse, message, resource
+from tests.unit.proxy.grpc.conftest import BROKER, GrpcHouse, message, resource
 
 
 def queue(topic="t", number=0, broker=BROKER):

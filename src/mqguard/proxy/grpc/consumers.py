@@ -7,16 +7,16 @@ from google.protobuf.message import Message
 
 from mqguard.model.process import Clock
 from mqguard.model.topic import SubscriptionGroupConfig
-from mqguard.proxy import messages, statuses
-from mqguard.proxy.clients import GrpcClients
-from mqguard.proxy.messages import MessageDelivery, message_of, milliseconds
-from mqguard.proxy.ports import Backend, Route
-from mqguard.proxy.receipts import NOT_OURS, Receipt, ReceivedMessage, received, received_lite
-from mqguard.proxy.renewal import Renewals, change_command, changed_receipt
-from mqguard.proxy.routes import ANY_QUEUE, require_broker, require_group, require_topic
-from mqguard.proxy.rpc_call import Rpc, RpcCall
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.statuses import OK, CallRefused
+from mqguard.proxy.grpc import messages, statuses
+from mqguard.proxy.grpc.clients import GrpcClients
+from mqguard.proxy.grpc.messages import MessageDelivery, message_of, milliseconds
+from mqguard.proxy.grpc.ports import Backend, Route
+from mqguard.proxy.grpc.receipts import NOT_OURS, Receipt, ReceivedMessage, received, received_lite
+from mqguard.proxy.grpc.renewal import Renewals, change_command, changed_receipt
+from mqguard.proxy.grpc.routes import ANY_QUEUE, require_broker, require_group, require_topic
+from mqguard.proxy.grpc.rpc_call import Rpc, RpcCall
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.statuses import OK, CallRefused
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import write

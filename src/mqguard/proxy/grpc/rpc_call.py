@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.model.peer import Peer
-from mqguard.proxy import statuses
+from mqguard.proxy.grpc import statuses
 from mqguard.rpc.calls import GrpcCall
 from mqguard.rpc.protocol import messages_pb2 as pb
 

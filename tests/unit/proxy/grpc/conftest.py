@@ -10,9 +10,9 @@ import pytest
 from mqguard.auth.user import Secret
 from mqguard.dispatch.rpc_admission import SERVICE, RpcAdmission
 from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
-from mqguard.proxy.embedded import EmbeddedBackend
-from mqguard.proxy.face import GrpcFace
-from mqguard.proxy.settings import ProxySettings
+from mqguard.proxy.grpc.embedded import EmbeddedBackend
+from mqguard.proxy.grpc.face import GrpcFace
+from mqguard.proxy.grpc.settings import ProxySettings
 from mqguard.rpc.calls import GrpcConnection
 from mqguard.rpc.protocol import messages_pb2 as pb
 from tests.fixtures.grpc_client import GrpcWire, prefixed

@@ -14,11 +14,11 @@ from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.model.peer import Peer
 from mqguard.model.process import Clock
-from mqguard.proxy.clients import GrpcClient, GrpcClients
-from mqguard.proxy.ports import Backend
-from mqguard.proxy.receipts import Receipt
-from mqguard.proxy.rpc_call import RpcCall
-from mqguard.proxy.settings import ProxySettings
+from mqguard.proxy.grpc.clients import GrpcClient, GrpcClients
+from mqguard.proxy.grpc.ports import Backend
+from mqguard.proxy.grpc.receipts import Receipt
+from mqguard.proxy.grpc.rpc_call import RpcCall
+from mqguard.proxy.grpc.settings import ProxySettings
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import write

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from mqguard.auth.user import Subject
-from mqguard.proxy import messages
-from mqguard.proxy.clients import MAX_STREAMS
-from mqguard.proxy.telemetry import MAX_EXPRESSION, MAX_TOPICS
+from mqguard.proxy.grpc import messages
+from mqguard.proxy.grpc.clients import MAX_STREAMS
+from mqguard.proxy.grpc.telemetry import MAX_EXPRESSION, MAX_TOPICS
 from mqguard.remoting.codes import RequestCode
 from mqguard.rpc.protocol import messages_pb2 as pb
-from tests.unit.proxy.conftest import ENDPOINTS, GrpcHouse, message, resource, settings_command
+from tests.unit.proxy.grpc.conftest import ENDPOINTS, GrpcHouse, message, resource, settings_command
 
 
 def connections(house, group="g"):

@@ -4,9 +4,9 @@ from typing import Final
 
 from mqguard.model import names
 from mqguard.model.topic import MESSAGE_TYPE, LiteSettings, SubscriptionGroupConfig, TopicConfig
-from mqguard.proxy.ports import Backend, Route
-from mqguard.proxy.rpc_call import Rpc, RpcCall
-from mqguard.proxy.statuses import OK, CallRefused
+from mqguard.proxy.grpc.ports import Backend, Route
+from mqguard.proxy.grpc.rpc_call import Rpc, RpcCall
+from mqguard.proxy.grpc.statuses import OK, CallRefused
 from mqguard.rpc.protocol import messages_pb2 as pb
 
 ANY_QUEUE: Final = -1

@@ -7,7 +7,7 @@ import pytest
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.rpc.protocol import messages_pb2 as pb
 from tests.unit.broker.conftest import answer_to
-from tests.unit.proxy.conftest import message
+from tests.unit.proxy.grpc.conftest import message
 
 
 class Admin:

@@ -4,11 +4,11 @@ import pytest
 
 from mqguard.auth.user import Subject
 from mqguard.model import names, record
-from mqguard.proxy import messages
-from mqguard.proxy.consumers import MAX_ENTRIES
-from mqguard.proxy.receipts import Receipt
+from mqguard.proxy.grpc import messages
+from mqguard.proxy.grpc.consumers import MAX_ENTRIES
+from mqguard.proxy.grpc.receipts import Receipt
 from mqguard.rpc.protocol import messages_pb2 as pb
-from tests.unit.proxy.conftest import GrpcHouse, message, receiving, resource
+from tests.unit.proxy.grpc.conftest import GrpcHouse, message, receiving, resource
 
 TAG_A = pb.FilterExpression(type=pb.TAG, expression="a")
 RED = pb.FilterExpression(type=pb.SQL, expression="color = 'red' AND size > 3")

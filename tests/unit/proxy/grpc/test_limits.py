@@ -4,9 +4,9 @@ import gc
 
 import pytest
 
-from mqguard.proxy.telemetry import MAX_SETTINGS
+from mqguard.proxy.grpc.telemetry import MAX_SETTINGS
 from mqguard.rpc.protocol import messages_pb2 as pb
-from tests.unit.proxy.conftest import GrpcHouse, message, resource, settings_command
+from tests.unit.proxy.grpc.conftest import GrpcHouse, message, resource, settings_command
 
 
 def test_large_settings_are_refused(house):

@@ -10,11 +10,11 @@ import msgspec
 from mqguard.model import properties, record
 from mqguard.model.process import Clock
 from mqguard.model.record import RecordInvalid
-from mqguard.proxy.clients import GrpcClient, GrpcClients, Question
-from mqguard.proxy.messages import MessageDelivery, message_of
-from mqguard.proxy.ports import Backend
-from mqguard.proxy.producers import TransactionId
-from mqguard.proxy.rpc_call import RpcCall
+from mqguard.proxy.grpc.clients import GrpcClient, GrpcClients, Question
+from mqguard.proxy.grpc.messages import MessageDelivery, message_of
+from mqguard.proxy.grpc.ports import Backend
+from mqguard.proxy.grpc.producers import TransactionId
+from mqguard.proxy.grpc.rpc_call import RpcCall
 from mqguard.remoting.codes import FLAG_RESPONSE, RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.rpc.protocol import messages_pb2 as pb

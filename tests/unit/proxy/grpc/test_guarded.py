@@ -6,7 +6,7 @@ from mqguard.auth.user import UserStatus
 from mqguard.guard.requirements.rpc import RPC_TABLE
 from mqguard.rpc.protocol import messages_pb2 as pb
 from tests.fixtures import policies
-from tests.unit.proxy.conftest import (
+from tests.unit.proxy.grpc.conftest import (
     ENDPOINTS,
     GrpcHouse,
     authorization,

@@ -9,7 +9,7 @@ import msgspec
 from google.protobuf.duration_pb2 import Duration
 
 from mqguard.model.topic import SubscriptionGroupConfig
-from mqguard.proxy.messages import duration
+from mqguard.proxy.grpc.messages import duration
 from mqguard.rpc.protocol import messages_pb2 as pb
 
 BACKOFF_SECONDS: Final = (1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200)

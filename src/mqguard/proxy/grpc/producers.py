@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 from mqguard.model import properties
 from mqguard.model.process import Clock
-from mqguard.proxy import messages, statuses
-from mqguard.proxy.ports import Backend, Route
-from mqguard.proxy.routes import message_types, require_topic
-from mqguard.proxy.rpc_call import Rpc, RpcCall
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.statuses import CallRefused
+from mqguard.proxy.grpc import messages, statuses
+from mqguard.proxy.grpc.ports import Backend, Route
+from mqguard.proxy.grpc.routes import message_types, require_topic
+from mqguard.proxy.grpc.rpc_call import Rpc, RpcCall
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.statuses import CallRefused
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import write

@@ -11,9 +11,9 @@ from mqguard.dispatch.rpc_admission import SERVICE, RpcAdmission, RpcRequest
 from mqguard.dispatch.suspended import NoSuspension, Suspension
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
-from mqguard.proxy import statuses
-from mqguard.proxy.rpc_call import Rpc, RpcCall, Waiting
-from mqguard.proxy.statuses import CallRefused
+from mqguard.proxy.grpc import statuses
+from mqguard.proxy.grpc.rpc_call import Rpc, RpcCall, Waiting
+from mqguard.proxy.grpc.statuses import CallRefused
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
 from mqguard.rpc.calls import Event, EventKind, GrpcCall, Methods

@@ -9,14 +9,14 @@ import msgspec
 
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.model.topic import LiteSettings, SubscriptionGroupConfig
-from mqguard.proxy import statuses
-from mqguard.proxy.clients import GrpcClient, GrpcClients
-from mqguard.proxy.messages import require_lite_topic
-from mqguard.proxy.ports import Backend, OnAnswer
-from mqguard.proxy.routes import require_group, require_topic
-from mqguard.proxy.rpc_call import Rpc, RpcCall
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.statuses import CallRefused
+from mqguard.proxy.grpc import statuses
+from mqguard.proxy.grpc.clients import GrpcClient, GrpcClients
+from mqguard.proxy.grpc.messages import require_lite_topic
+from mqguard.proxy.grpc.ports import Backend, OnAnswer
+from mqguard.proxy.grpc.routes import require_group, require_topic
+from mqguard.proxy.grpc.rpc_call import Rpc, RpcCall
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.statuses import CallRefused
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 from mqguard.rpc.protocol import messages_pb2 as pb

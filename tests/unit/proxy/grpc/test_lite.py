@@ -2,10 +2,10 @@
 
 import pytest
 
-from mqguard.proxy import messages
-from mqguard.proxy.receipts import Receipt
+from mqguard.proxy.grpc import messages
+from mqguard.proxy.grpc.receipts import Receipt
 from mqguard.rpc.protocol import messages_pb2 as pb
-from tests.unit.proxy.conftest import ENDPOINTS, GrpcHouse, message, resource
+from tests.unit.proxy.grpc.conftest import ENDPOINTS, GrpcHouse, message, resource
 
 
 def subscribing(*names, action=pb.PARTIAL_ADD, topic="parent", group="lite", **more):

@@ -6,12 +6,12 @@ import pytest
 
 from mqguard.model import properties, record
 from mqguard.model.topic import TopicConfig
-from mqguard.proxy import messages
-from mqguard.proxy.producers import MAX_MESSAGES
+from mqguard.proxy.grpc import messages
+from mqguard.proxy.grpc.producers import MAX_MESSAGES
 from mqguard.remoting.codes import RequestCode
 from mqguard.rpc.protocol import messages_pb2 as pb
 from tests.fixtures.access import send_fields
-from tests.unit.proxy.conftest import GrpcHouse, message
+from tests.unit.proxy.grpc.conftest import GrpcHouse, message
 
 KINDS = {
     "NORMAL": {},

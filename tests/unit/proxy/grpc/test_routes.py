@@ -4,7 +4,7 @@ import pytest
 
 from mqguard.model.topic import TopicConfig
 from mqguard.rpc.protocol import messages_pb2 as pb
-from tests.unit.proxy.conftest import ENDPOINTS, resource
+from tests.unit.proxy.grpc.conftest import ENDPOINTS, resource
 
 
 def route(client, topic="t", endpoints=ENDPOINTS):

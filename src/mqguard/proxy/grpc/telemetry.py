@@ -12,18 +12,18 @@ from mqguard.guard.errors import DenialReason, Refused
 from mqguard.model import names
 from mqguard.model.process import Clock
 from mqguard.model.topic import LiteSettings, SubscriptionGroupConfig
-from mqguard.proxy import statuses
-from mqguard.proxy.backoff import consumer_policy, producer_policy
-from mqguard.proxy.client_commands import ClientCommands
-from mqguard.proxy.clients import GrpcClient, GrpcClients
-from mqguard.proxy.consumers import filter_language
-from mqguard.proxy.lite import LiteHandlers
-from mqguard.proxy.messages import duration
-from mqguard.proxy.ports import Backend, OnAnswer
-from mqguard.proxy.routes import require_group, require_topic
-from mqguard.proxy.rpc_call import Rpc, RpcCall
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.statuses import OK, CallRefused
+from mqguard.proxy.grpc import statuses
+from mqguard.proxy.grpc.backoff import consumer_policy, producer_policy
+from mqguard.proxy.grpc.client_commands import ClientCommands
+from mqguard.proxy.grpc.clients import GrpcClient, GrpcClients
+from mqguard.proxy.grpc.consumers import filter_language
+from mqguard.proxy.grpc.lite import LiteHandlers
+from mqguard.proxy.grpc.messages import duration
+from mqguard.proxy.grpc.ports import Backend, OnAnswer
+from mqguard.proxy.grpc.routes import require_group, require_topic
+from mqguard.proxy.grpc.rpc_call import Rpc, RpcCall
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.statuses import OK, CallRefused
 from mqguard.remoting.bodies.clients import (
     ConsumerData,
     ConsumeType,

@@ -13,7 +13,7 @@ from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.model.peer import Channel, Peer
-from mqguard.proxy.ports import OnAnswer, OnGroup, OnRoute, Route
+from mqguard.proxy.grpc.ports import OnAnswer, OnGroup, OnRoute, Route
 from mqguard.remoting.codes import FLAG_RESPONSE, ResponseCode
 from mqguard.remoting.command import NO_EXT, Command, Reply
 from mqguard.remoting.frame import read_frame

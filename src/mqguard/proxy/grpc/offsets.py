@@ -8,14 +8,14 @@ from typing import Final
 from google.protobuf.message import Message
 
 from mqguard.model import record
-from mqguard.proxy import statuses
-from mqguard.proxy.consumers import NO_NEW_MESSAGE, filter_language, polling_ms
-from mqguard.proxy.messages import MessageDelivery, is_valid, message_of, milliseconds
-from mqguard.proxy.ports import Backend, OnAnswer, Route
-from mqguard.proxy.routes import require_broker, require_group, require_topic
-from mqguard.proxy.rpc_call import Rpc, RpcCall
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.statuses import CallRefused
+from mqguard.proxy.grpc import statuses
+from mqguard.proxy.grpc.consumers import NO_NEW_MESSAGE, filter_language, polling_ms
+from mqguard.proxy.grpc.messages import MessageDelivery, is_valid, message_of, milliseconds
+from mqguard.proxy.grpc.ports import Backend, OnAnswer, Route
+from mqguard.proxy.grpc.routes import require_broker, require_group, require_topic
+from mqguard.proxy.grpc.rpc_call import Rpc, RpcCall
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.statuses import CallRefused
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import Header, write

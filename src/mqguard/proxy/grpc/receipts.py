@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from mqguard.model import names, properties, record
 from mqguard.model.record import Record
-from mqguard.proxy.statuses import CallRefused
+from mqguard.proxy.grpc.statuses import CallRefused
 from mqguard.remoting.command import Command
 from mqguard.remoting.pop_handles import NORMAL, ORDERED_QUEUE, RETRY, RETRY_V2, named_topic
 from mqguard.rpc.protocol import messages_pb2 as pb

@@ -11,8 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from mqguard.model import names, properties
 from mqguard.model.peer import address_text
 from mqguard.model.record import COMPRESSED, TRANSACTION_PREPARED, Record
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.statuses import CallRefused
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.statuses import CallRefused
 from mqguard.rpc.protocol import messages_pb2 as pb
 
 BORN_HOST: Final = "__BORNHOST"

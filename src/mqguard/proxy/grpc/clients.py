@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.model.peer import Channel, Peer
 from mqguard.model.process import Clock
-from mqguard.proxy.ports import Backend
-from mqguard.proxy.settings import ProxySettings
-from mqguard.proxy.statuses import CallRefused
+from mqguard.proxy.grpc.ports import Backend
+from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.proxy.grpc.statuses import CallRefused
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import read_frame
 from mqguard.remoting.link import NO_WORK, WorkQueue
