@@ -3,110 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-import socket
-import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
 from tests.fixtures.access import ADMIN, create_topic, create_user, disable_user, entry, expect, grant, send
+from tests.fixtures.apache import apache_broker, apache_namesrv
 from tests.fixtures.server import INNER, SUPER, SUPER_SECRET, Broker, NameServer, TwoBrokers, environment
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import ROUTE, User, Wire
 from tests.interop.conftest import DrivenClient, Drivers
 from tests.interop.driver import Driver, bodies, expected
-from tests.interop.toolchain import java_pop_driver, java_servers
+from tests.interop.toolchain import java_pop_driver
 
 pytestmark = pytest.mark.xdist_group("java-servers")
 
 Name = Callable[[str], str]
 ALICE = User("alice", "alice-secret")
 MAX_OFFSET = 30
-_AUTH = "org.apache.rocketmq.auth"
-
-
-class ApacheServer:
-    """A broker or a name server of Apache RocketMQ.
-
-    Attributes:
-        port: Its port.
-    """
-
-    def __init__(self, directory: Path, main: str, settings: Mapping[str, str], port: int | None = None) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.port = free_port() if port is None else port
-        config = directory / "server.conf"
-        lines = {"listenPort": str(self.port), **settings}
-        config.write_text("".join(f"{key} = {value}\n" for key, value in lines.items()))
-        (directory / "conf").mkdir(exist_ok=True)
-        self._command = java_servers(directory, main, "-c", str(config))
-        self._log = directory / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        assert eventually(self._is_ready, 120, pause=0.1), self._log.read_text()[-3000:]
-        return self
-
-    def _is_ready(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self._log.read_text()[-3000:]
-        return "boot success" in self._log.read_text()
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
-
-def free_port() -> int:
-    """Return a port that is free with its neighbours, which Apache's broker uses too."""
-    while True:
-        with contextlib.suppress(OSError), contextlib.ExitStack() as taken:
-            first = taken.enter_context(socket.create_server(("127.0.0.1", 0)))
-            port = int(first.getsockname()[1])
-            for other in (port - 2, port + 1):
-                taken.enter_context(socket.create_server(("127.0.0.1", other)))
-            return port
-
-
-def apache_namesrv(directory: Path, port: int | None = None) -> ApacheServer:
-    return ApacheServer(directory, "org.apache.rocketmq.namesrv.NamesrvStartup", {}, port)
-
-
-def apache_broker(directory: Path, namesrv: str, *, acl: bool) -> ApacheServer:
-    inner = json.dumps({"accessKey": SUPER, "secretKey": SUPER_SECRET})
-    settings = {
-        "brokerClusterName": "DefaultCluster",
-        "brokerName": "apache-a",
-        "brokerId": "0",
-        "brokerIP1": "127.0.0.1",
-        "namesrvAddr": namesrv,
-        "storePathRootDir": str(directory / "store"),
-        "mappedFileSizeCommitLog": str(16 << 20),
-        "innerClientAuthenticationCredentials": inner,
-        "initAuthenticationUser": json.dumps({"username": SUPER, "password": SUPER_SECRET}),
-        "authenticationEnabled": str(acl).lower(),
-        "authorizationEnabled": str(acl).lower(),
-        "authenticationProvider": f"{_AUTH}.authentication.provider.DefaultAuthenticationProvider",
-        "authenticationMetadataProvider": f"{_AUTH}.authentication.provider.LocalAuthenticationMetadataProvider",
-        "authorizationProvider": f"{_AUTH}.authorization.provider.DefaultAuthorizationProvider",
-        "authorizationMetadataProvider": f"{_AUTH}.authorization.provider.LocalAuthorizationMetadataProvider",
-    }
-    return ApacheServer(directory, "org.apache.rocketmq.broker.BrokerStartup", settings)
 
 
 @dataclass
