@@ -7,7 +7,6 @@ header: the consumer must not get the administrator's AccessKey and Signature, w
 from collections.abc import Callable
 
 from mqguard.auth.policy import Action
-from mqguard.broker.message_authorization import require_message, topics_of
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, RequestRefused
@@ -15,6 +14,7 @@ from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
 from mqguard.engine.group_members import ConnectedClient
+from mqguard.guard.message_authorization import require_message, topics_of
 from mqguard.model.process import Clock
 from mqguard.model.record import parse_offset_id
 from mqguard.remoting.bodies.codec import MessageQueue, decode_table, encode

@@ -4,7 +4,6 @@ import time
 
 from mqguard.broker.duplicate_clients import DuplicateClients
 from mqguard.broker.group_rules import ClientRights
-from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import connection, language_name, subscription_data
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.statistics import Statistics
@@ -16,6 +15,7 @@ from mqguard.engine.filters import MAX_EXPRESSION_CHARS, TAG, SubscriptionFilter
 from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Member, Subscription
 from mqguard.engine.locks import Locks, QueueKey
 from mqguard.guard.admitted_request import DeniedPart
+from mqguard.guard.message_authorization import visible_topics
 from mqguard.guard.permissions import SUB
 from mqguard.guard.topic_ownership import group_permission, popped
 from mqguard.model.peer import Channel

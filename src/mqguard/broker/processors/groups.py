@@ -4,11 +4,11 @@ import msgspec
 
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.group_rules import FORBIDDEN, is_forbidden, refuse_reserved, with_forbidden
-from mqguard.broker.message_authorization import require_put
 from mqguard.broker.report_bodies import page_of
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
+from mqguard.guard.message_authorization import require_put
 from mqguard.model.topic import SubscriptionGroupConfig
 from mqguard.remoting.bodies.codec import Body, decode, encode
 from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs, GroupTable

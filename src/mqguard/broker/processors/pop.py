@@ -7,7 +7,6 @@ import msgspec
 
 from mqguard.auth.policy import Action
 from mqguard.broker.group_rules import is_forbidden, refuse_reserved
-from mqguard.broker.message_authorization import readable
 from mqguard.broker.processors.pop_answers import PopAnswers
 from mqguard.broker.processors.pull import MAX_TAKEN, MAX_WAIT_MS, MAX_WAITING_WEIGHT, READY_SHARE, SHORT_POLL_MS
 from mqguard.broker.settings import BrokerSettings
@@ -20,6 +19,7 @@ from mqguard.engine.long_polls import PendingPull
 from mqguard.engine.pop_polls import ALL_QUEUES, PopPolls, place_of
 from mqguard.engine.pop_request import MAX_POPPED, PopRequest, PopResult
 from mqguard.guard.errors import RequestSuspended
+from mqguard.guard.message_authorization import readable
 from mqguard.model import names
 from mqguard.model.peer import Channel
 from mqguard.model.process import Clock

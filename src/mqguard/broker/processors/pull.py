@@ -6,7 +6,6 @@ import time
 from mqguard.auth.policy import Action
 from mqguard.broker.group_offsets import OffsetResets
 from mqguard.broker.group_rules import is_forbidden, refuse_reserved
-from mqguard.broker.message_authorization import readable
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.statistics import Statistics
 from mqguard.dispatch.request import Handler, Request, RequestRefused, error_reply
@@ -19,6 +18,7 @@ from mqguard.engine.filters import SQL92, MessageFilter, RetryFilter, SqlFilter
 from mqguard.engine.group_members import Consumer
 from mqguard.engine.long_polls import LongPolls, PendingPull
 from mqguard.guard.errors import RequestSuspended
+from mqguard.guard.message_authorization import readable
 from mqguard.model import names
 from mqguard.model.process import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode

@@ -1,13 +1,13 @@
 """Requests for single messages: queries by key or id, reads by offset, and send-backs (12, 33, 36)."""
 
 from mqguard.auth.policy import Action
-from mqguard.broker.message_authorization import is_permitted, readable, require_message
 from mqguard.broker.statistics import Statistics
 from mqguard.broker.throughput import CopyLimiter
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
 from mqguard.engine.messages import SendBack
+from mqguard.guard.message_authorization import is_permitted, readable, require_message
 from mqguard.model.process import Clock
 from mqguard.model.record import Record, encode
 from mqguard.remoting.codes import RequestCode, ResponseCode

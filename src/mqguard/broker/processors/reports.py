@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from mqguard.broker.group_offsets import Progress, check_queue_count
 from mqguard.broker.group_rules import RESERVED_GROUPS
-from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.filters import MessageFilter
+from mqguard.guard.message_authorization import visible_topics
 from mqguard.model import properties, record
 from mqguard.model.process import Clock
 from mqguard.model.properties import tags_code_of

@@ -2,10 +2,10 @@
 
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.group_offsets import Progress
-from mqguard.broker.message_authorization import require_put
 from mqguard.broker.report_bodies import page_of
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
+from mqguard.guard.message_authorization import require_put
 from mqguard.model.topic import TopicConfig, change_attributes
 from mqguard.remoting.bodies.codec import decode, encode
 from mqguard.remoting.bodies.topics import (

@@ -6,7 +6,6 @@ its topic, the sender gets the same error. So a sender that tries offsets one by
 """
 
 from mqguard.auth.policy import Action
-from mqguard.broker.message_authorization import is_permitted
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, RequestRefused
@@ -15,6 +14,7 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.messages import EndOfTransaction
 from mqguard.engine.transaction_checks import TransactionChecks
 from mqguard.engine.transactions import PendingTransaction
+from mqguard.guard.message_authorization import is_permitted
 from mqguard.model import properties, record
 from mqguard.model.peer import Channel
 from mqguard.model.process import Clock
