@@ -11,7 +11,6 @@ from mqguard.auth.seal import SealingKey
 from mqguard.broker.background import Background
 from mqguard.broker.group_offsets import OffsetResets, Progress
 from mqguard.broker.open_requests import OpenRequests
-from mqguard.broker.processors.access import CHANGE_CODES, AccessProcessor, DenialProcessor
 from mqguard.broker.processors.assignment import AssignmentProcessor, Queues
 from mqguard.broker.processors.backup import BackupProcessor, Snapshots
 from mqguard.broker.processors.client_commands import ClientCommandProcessor
@@ -35,6 +34,7 @@ from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.broker.statistics import Statistics
 from mqguard.broker.topic_routes import TopicRoutes
 from mqguard.broker.unfinished_batches import UnfinishedBatches
+from mqguard.dispatch.access_requests import CHANGE_CODES, AccessProcessor, DenialProcessor
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, error_reply
 from mqguard.dispatch.router import RequestGuard, Router
@@ -322,7 +322,15 @@ class BrokerServer:
                 engine, self.clients, self.statistics, ports.configuration, settings, clock, ports.metrics
             ).handlers(),
         ]
-        parts.append(AccessProcessor(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
+        access = AccessProcessor(
+            ports.manager,
+            ports.audit,
+            ports.sealing_key,
+            settings.secret_exposure,
+            clock,
+            anonymous_administers=settings.anonymous_administers,
+        )
+        parts.append(access.handlers())
         if ports.background is not None and ports.snapshots is not None:
             parts.append(BackupProcessor(ports.snapshots, ports.background).handlers())
         if ports.change_access is not None:

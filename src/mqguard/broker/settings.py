@@ -4,7 +4,6 @@ Settings that concern messages are in `EngineSettings`.
 """
 
 import dataclasses
-import enum
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -12,20 +11,10 @@ import msgspec
 from mqguard.auth.seal import MASK
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
+from mqguard.dispatch.access_bodies import SecretExposure
 from mqguard.dispatch.request import ConfigurationRefused
 from mqguard.errors import MqguardError
 from mqguard.model.text import visible
-
-
-class SecretExposure(enum.Enum):
-    """Form in which an administrator gets the secret of a user."""
-
-    SEALED = "sealed"
-    """Encrypted behind asterisks: unreadable, but other mqguards accept it as the password (see `access_bodies`)."""
-    MASKED = "masked"
-    """Asterisks only."""
-    PLAIN = "plain"
-    """Cleartext, as Apache's broker sends it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

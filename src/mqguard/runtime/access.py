@@ -18,10 +18,10 @@ from mqguard.auth.migration.migration import migrate
 from mqguard.auth.ports import Change, ChangeRecord, PutUser
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import InitialUser
-from mqguard.broker.access_bodies import changes_details
 from mqguard.config import access_options
 from mqguard.config.loader import Configuration
 from mqguard.config.secret import Credentials, make_secret
+from mqguard.dispatch.access_bodies import changes_details
 from mqguard.guard.audit import DONE, AdminChange, bounded, new_change_id
 from mqguard.model.process import Clock
 from mqguard.model.text import visible

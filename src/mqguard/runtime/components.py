@@ -6,7 +6,6 @@ import enum
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from mqguard.broker.processors.access import CHANGE_CODES, AccessProcessor, DenialProcessor
 from mqguard.broker.processors.assignment import Queues
 from mqguard.broker.registration import Registrations
 from mqguard.broker.server import Announcer, BrokerPorts, BrokerServer
@@ -14,6 +13,7 @@ from mqguard.broker.settings import ExposedConfiguration
 from mqguard.broker.topic_routes import TopicRoutes
 from mqguard.config import loader, server_options
 from mqguard.config.loader import Configuration
+from mqguard.dispatch.access_requests import CHANGE_CODES, AccessProcessor, DenialProcessor
 from mqguard.dispatch.request import Handler, error_reply
 from mqguard.dispatch.router import Router
 from mqguard.engine.engine import Engine
@@ -118,8 +118,14 @@ class Components:
         Returns:
             The handlers with which tools change and read them at the name server's port.
         """
+        settings_of_broker = settings.broker_settings(config)
         processor = AccessProcessor(
-            access.manager, access.audit.trail, access.key, settings.broker_settings(config), clock
+            access.manager,
+            access.audit.trail,
+            access.key,
+            settings_of_broker.secret_exposure,
+            clock,
+            anonymous_administers=settings_of_broker.anonymous_administers,
         )
         handlers = processor.handlers()
         changes: dict[int, Handler] = {code: handlers[code] for code in CHANGE_CODES}

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mqguard.admin.backup import INCOMPLETE
-from mqguard.broker.settings import BrokerSettings, SecretExposure
+from mqguard.broker.settings import BrokerSettings
 from mqguard.config import access_options, grpc_options, server_options
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Configuration
 from mqguard.config.option import Option
 from mqguard.config.secret import weakness
+from mqguard.dispatch.access_bodies import SecretExposure
 from mqguard.engine.settings import EngineSettings
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import Enforcement, GuardSettings, Strategy, WhenAuditFull

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Protocol
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import MetadataUpdate, changed_name
 from mqguard.auth.seal import SealingKey
-from mqguard.broker.processors.access import CHANGE_CODES
+from mqguard.dispatch.access_requests import CHANGE_CODES
 from mqguard.dispatch.request import Handler, Request, error_reply
 from mqguard.guard.admitted_request import AdmittedRequest, Identity
 from mqguard.guard.object_authorization import AllowAll

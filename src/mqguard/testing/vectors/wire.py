@@ -10,8 +10,8 @@ from typing import Any
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.seal import SealingKey
-from mqguard.broker.processors.access import AccessProcessor
-from mqguard.broker.settings import BrokerSettings
+from mqguard.dispatch.access_bodies import SecretExposure
+from mqguard.dispatch.access_requests import AccessProcessor
 from mqguard.dispatch.request import Request, error_reply
 from mqguard.guard.admitted_request import AdmittedRequest, Identity
 from mqguard.guard.audit import AuditTrail
@@ -32,9 +32,10 @@ _PEER = Peer("127.0.0.1", 1, Channel("vectors"))
 def answer(line: Json) -> Json:
     """Return the line with our response to every request."""
     manager = MetadataManager(MemoryMetadataStore())
-    settings = BrokerSettings(anonymous_administers=True)
     trail = AuditTrail(_DroppingSink())
-    administration = AccessProcessor(manager, trail, SealingKey(bytes(32)), settings, _EpochClock())
+    administration = AccessProcessor(
+        manager, trail, SealingKey(bytes(32)), SecretExposure.SEALED, _EpochClock(), anonymous_administers=True
+    )
     handlers = administration.handlers()
     return {**line, "ops": [{**op, "outcome": _respond(manager, handlers, op)} for op in line["ops"]]}
 

@@ -7,8 +7,8 @@ import pytest
 from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl
 from mqguard.auth.seal import MASK, transfer_keys
 from mqguard.auth.user import Subject, UserStatus, UserType
-from mqguard.broker.processors.access import AccessProcessor
-from mqguard.broker.settings import BrokerSettings, SecretExposure
+from mqguard.dispatch.access_bodies import SecretExposure
+from mqguard.dispatch.access_requests import AccessProcessor
 from mqguard.dispatch.request import Request, RequestRefused
 from mqguard.guard.admitted_request import AdmittedRequest, Identity
 from mqguard.guard.audit import AdminChange
@@ -309,7 +309,9 @@ def test_a_claimed_super_user_cannot_change_anything():
 
 @pytest.mark.parametrize("user", ["root", "nobody"])
 def test_a_claimed_name_changes_nothing_even_without_the_guard(house, user):
-    administration = AccessProcessor(house.manager, house.audit, None, BrokerSettings(), house.clock)
+    administration = AccessProcessor(
+        house.manager, house.audit, None, SecretExposure.SEALED, house.clock, anonymous_administers=False
+    )
     wire = house.connect()
     command = Command(
         3001, ext={"username": "boss"}, body=body({"username": "boss", "password": "x", "userType": "Super"})

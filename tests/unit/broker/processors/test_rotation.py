@@ -6,7 +6,7 @@ import pytest
 
 from mqguard.auth.authentication import sign
 from mqguard.auth.user import LiveSecret, Secret
-from mqguard.broker.processors.access import MAX_KEEP_OLD_SECRET_MS
+from mqguard.dispatch.access_requests import MAX_KEEP_OLD_SECRET_MS
 from mqguard.guard.audit import AdminChange
 from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.settings import Strategy

@@ -1,6 +1,6 @@
 """Users and policies (3001 to 3010), as Apache's `mqadmin` asks for them, and the details of denials."""
 
-# Rule 1: the broker acts for the user who authenticated. An anonymous request has rights only if authentication is off.
+# Rule 1: the server acts for the user who authenticated. An anonymous request has rights only if authentication is off.
 # Rule 2: `auth.delegation` decides what an administrator may do beyond the `Cluster` permission.
 # Rule 3: secrets leave in the form that the operator chose. A mask is never stored as a secret.
 # Rule 4: every change is audited, refused ones too. The record of a successful change is part of its write.
@@ -18,8 +18,9 @@ from mqguard.auth.ports import Change, ChangeRecord
 from mqguard.auth.seal import SealingKey
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import Subject, User, UserStatus, UserType
-from mqguard.broker.access_bodies import (
+from mqguard.dispatch.access_bodies import (
     CHANGES_FIELD,
+    SecretExposure,
     SecretTransfer,
     acl_details,
     acl_info,
@@ -31,7 +32,6 @@ from mqguard.broker.access_bodies import (
     user_info,
     user_secrets_info,
 )
-from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import DONE as DONE_OUTCOME
@@ -84,7 +84,8 @@ class AccessProcessor:
         manager: Users and policies.
         audit: Audit trail for changes.
         sealing_key: Key that seals and opens secrets; None if this server has none.
-        settings: See `BrokerSettings`.
+        secret_exposure: Form in which administrators get secrets.
+        anonymous_administers: True if anonymous requests may change users and policies.
         clock: Clock for the times of records.
     """
 
@@ -93,13 +94,15 @@ class AccessProcessor:
         manager: MetadataManager,
         audit: AuditTrail,
         sealing_key: SealingKey | None,
-        settings: BrokerSettings,
+        secret_exposure: SecretExposure,
         clock: Clock,
+        *,
+        anonymous_administers: bool,
     ) -> None:
         self._manager = manager
         self._audit = audit
-        self._secret_transfer = SecretTransfer(settings.secret_exposure, sealing_key)
-        self._anonymous_administers = settings.anonymous_administers
+        self._secret_transfer = SecretTransfer(secret_exposure, sealing_key)
+        self._anonymous_administers = anonymous_administers
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:

@@ -12,6 +12,7 @@ user can open it, and needs no other secret in common. For all others, the key i
 mqguards with the same key file have.
 """
 
+import enum
 from collections.abc import Callable, Iterator, Sequence
 
 from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_subject
@@ -22,9 +23,19 @@ from mqguard.auth.seal import MASK, SealingKey, SealInvalid, is_sealed, transfer
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.source import check_sources
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
-from mqguard.broker.settings import SecretExposure
 from mqguard.model.text import is_blank
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, EntryInfo, PolicyInfo, UserInfo, UserSecretsInfo
+
+
+class SecretExposure(enum.Enum):
+    """Form in which an administrator gets the secret of a user."""
+
+    SEALED = "sealed"
+    """Encrypted behind asterisks: unreadable, but other mqguards accept it as the password (see `SecretTransfer`)."""
+    MASKED = "masked"
+    """Asterisks only."""
+    PLAIN = "plain"
+    """Cleartext, as Apache's broker sends it."""
 
 
 def user_info(user: User, password: str | None) -> UserInfo:
