@@ -5,10 +5,11 @@ never ignored, and the last enabled Super user stays.
 """
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from mqguard.auth.errors import MetadataRejected, RevisionConflict
 from mqguard.auth.escalation import check_delegation
@@ -71,15 +72,18 @@ class MetadataManager:
         Raises:
             MetadataStoreFailed: The store cannot be read, or a record is corrupt.
         """
-        self._store = store
-        self._recording = store if isinstance(store, RecordingStore) else None
-        self._make_record: MakeRecord | None = None
+        self._use(store)
         counter = itertools.count(1)
         self._new_incarnation = new_incarnation or (lambda: f"counted-{next(counter)}")
         metadata = store.load()
         self._snapshot, self._revision = Snapshot.of(metadata), metadata.revision
         self.conflicts = 0
         store.watch(self._follow)
+
+    def _use(self, store: MetadataStore) -> None:
+        self._store = store
+        self._recording = store if isinstance(store, RecordingStore) else None
+        self._make_record: MakeRecord | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -367,7 +371,8 @@ class MetadataManager:
             meant: See `apply`.
         """
         for _ in range(MAX_TRIES):
-            before = self._snapshot
+            # In this order: if another thread replaced both in between, the store would refuse the older revision.
+            revision, before = self._revision, self._snapshot
             result, changes = decide(before)
             every = tuple(incarnate(changes, before, self._new_incarnation, by=by, meant=meant))
             after = before.after(every)
@@ -375,19 +380,20 @@ class MetadataManager:
             if not every:
                 return result
             try:
-                revision = self._write(every)
+                revision = self._write(every, revision)
             except RevisionConflict:
                 self.conflicts += 1
                 self._load_newer(before, by)
                 continue
-            self._snapshot, self._revision = after, revision
+            if revision > self._revision:
+                self._snapshot, self._revision = after, revision
             return result
         raise RevisionConflict(f"{_CHANGED_MEANWHILE}, {MAX_TRIES} times in a row: try again later")
 
-    def _write(self, changes: Sequence[Change]) -> int:
+    def _write(self, changes: Sequence[Change], revision: int) -> int:
         if self._recording is not None and self._make_record is not None:
-            return self._recording.apply_recorded(changes, self._revision, self._make_record(changes))
-        return self._store.apply(changes, self._revision)
+            return self._recording.apply_recorded(changes, revision, self._make_record(changes))
+        return self._store.apply(changes, revision)
 
     def _load_newer(self, before: Snapshot, by: str | None) -> None:
         """Load the changes that another server has stored.
@@ -412,6 +418,16 @@ class MetadataManager:
             MetadataStoreFailed: The store cannot be read.
         """
         self._load()
+
+    def replace(self, snapshot: Snapshot, revision: int) -> None:
+        """Use users and policies that another thread has read from the same store."""
+        self._snapshot, self._revision = snapshot.renumbered(self._snapshot.version + 1), revision
+
+    def fork(self, store: MetadataStore) -> Self:
+        """Return a manager of the same users and policies for another thread; it does not follow the store."""
+        other = copy.copy(self)
+        other._use(store)  # noqa: SLF001 - the same class
+        return other
 
     def _load(self) -> None:
         metadata = self._store.load()

@@ -47,6 +47,10 @@ class Snapshot:
         base = {user.name: Rights(user, orphans.pop(user.name, None)) for user in metadata.users}
         return cls(version, base, {}, orphans, sum(_is_live_super(user) for user in metadata.users))
 
+    def renumbered(self, version: int) -> "Snapshot":
+        """Return the same users and policies with another version."""
+        return Snapshot(version, self._base, self._overlay, self._orphans, self.live_supers)
+
     def rights(self, name: str) -> Rights | None:
         """Return the user of that name with its policies, or None."""
         overlay = self._overlay

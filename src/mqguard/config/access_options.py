@@ -9,6 +9,7 @@ from mqguard.config.secret import Credentials
 
 _AUTHENTICATION = "org.apache.rocketmq.auth.authentication."
 _AUTHORIZATION = "org.apache.rocketmq.auth.authorization."
+_PROXY = "org.apache.rocketmq.proxy.auth."
 
 _EACH = "`stateless`: every request is checked; `stateful`: a verdict is kept until users or policies change."
 
@@ -38,9 +39,16 @@ AUTHENTICATION_PROVIDER = Option(
 )
 AUTHENTICATION_METADATA_PROVIDER = Option(
     "authenticationMetadataProvider",
-    option.plugin({_AUTHENTICATION + "provider.LocalAuthenticationMetadataProvider": "local"}),
+    option.plugin(
+        {
+            _AUTHENTICATION + "provider.LocalAuthenticationMetadataProvider": "local",
+            _PROXY + "ProxyAuthenticationMetadataProvider": "brokers",
+        },
+        ("etcd",),
+    ),
     "local",
-    "The store of users: `local` is the data directory.",
+    "The store of users: `local` is the data directory, `etcd` is shared by any number of servers, `brokers` are the "
+    "brokers behind `mqguard proxy` (see shared-policies.md).",
     "auth",
     apache_default="none: no user is known",
 )
@@ -108,7 +116,13 @@ AUTHORIZATION_PROVIDER = Option(
 )
 AUTHORIZATION_METADATA_PROVIDER = Option(
     "authorizationMetadataProvider",
-    option.plugin({_AUTHORIZATION + "provider.LocalAuthorizationMetadataProvider": "local"}),
+    option.plugin(
+        {
+            _AUTHORIZATION + "provider.LocalAuthorizationMetadataProvider": "local",
+            _PROXY + "ProxyAuthorizationMetadataProvider": "brokers",
+        },
+        ("etcd",),
+    ),
     "local",
     "The store of policies; always the same as `authenticationMetadataProvider`.",
     "auth",

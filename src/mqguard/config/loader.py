@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
-from mqguard.config import access_options, grpc_options, properties, server_options
+from mqguard.config import access_options, grpc_options, properties, server_options, store_options
 from mqguard.config.errors import ConfigInvalid, ValueInvalid
 from mqguard.config.option import ENVIRONMENT_PREFIX, Option
 
@@ -51,6 +51,7 @@ SECRETS_PREFIX = "MQGUARD_SECRET_"
 
 SECTIONS = {
     "auth": "Authentication and authorization",
+    "remote": "Users and policies in the network",
     "broker": "The broker",
     "namesrv": "The name server",
     "grpc": "gRPC clients",
@@ -62,7 +63,7 @@ SECTIONS = {
 
 OPTIONS: tuple[Option[Any], ...] = tuple(
     value
-    for module in (access_options, server_options, grpc_options)
+    for module in (access_options, store_options, server_options, grpc_options)
     for value in list(vars(module).values())
     if isinstance(value, Option)
 )

@@ -81,13 +81,14 @@ def choice(*words: str) -> Kind[str]:
     return Kind(_either(words), read)
 
 
-def class_name(ours: Mapping[str, str]) -> Kind[str]:
+def class_name(ours: Mapping[str, str], more: tuple[str, ...] = ()) -> Kind[str]:
     """Return the kind of built-ins, named by the Apache class that they replace or by mqguard's short word.
 
     Args:
         ours: Apache class name to mqguard's word.
+        more: Words of built-ins that replace no Apache class.
     """
-    words = tuple(dict.fromkeys(ours.values()))
+    words = (*dict.fromkeys(ours.values()), *more)
 
     def read(text: str) -> str:
         if text in ours:
@@ -101,14 +102,15 @@ def class_name(ours: Mapping[str, str]) -> Kind[str]:
     return Kind(f"{_either(words)}, or the Apache class name", read)
 
 
-def plugin(ours: Mapping[str, str]) -> Kind[str]:
+def plugin(ours: Mapping[str, str], more: tuple[str, ...] = ()) -> Kind[str]:
     """Return the kind of a built-in as in `class_name`, or of a plugin: its registered name, or its class.
 
     Args:
         ours: Apache class name to mqguard's word.
+        more: Words of built-ins that replace no Apache class.
     """
-    words = tuple(dict.fromkeys(ours.values()))
-    built_in = class_name(ours)
+    words = (*dict.fromkeys(ours.values()), *more)
+    built_in = class_name(ours, more)
 
     def read(text: str) -> str:
         if text in ours or text.lower() in words:

@@ -9,6 +9,7 @@
 # Rule 6: only recent denials are found here; the audit log keeps them longer.
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from mqguard.auth.acl_parser import read_acl, read_policy_type, read_resource, read_subject
 from mqguard.auth.errors import MetadataRejected
@@ -35,7 +36,7 @@ from mqguard.dispatch.access_bodies import (
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import DONE as DONE_OUTCOME
-from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id
+from mqguard.guard.audit import AdminChange, bounded, new_change_id
 from mqguard.guard.denial import Denial, DenialLog
 from mqguard.model.process import Clock, gc_disabled
 from mqguard.model.text import is_blank
@@ -77,6 +78,14 @@ MAX_HEADER_ONLY_NAME_CHARS = 20
 """Maximum characters of a new user's name that only the header contains; the fields of a signed message are longer."""
 
 
+class ChangeAudit(Protocol):
+    """Receiver of the audit records of changes, such as `guard.audit.AuditTrail`."""
+
+    def put_change(self, change: AdminChange) -> None:
+        """Audit a change, or the refusal of one."""
+        ...  # pragma: no cover
+
+
 class AccessProcessor:
     """Handlers that change and return users and policies.
 
@@ -92,7 +101,7 @@ class AccessProcessor:
     def __init__(
         self,
         manager: MetadataManager,
-        audit: AuditTrail,
+        audit: ChangeAudit,
         sealing_key: SealingKey | None,
         secret_exposure: SecretExposure,
         clock: Clock,

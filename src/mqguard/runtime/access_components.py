@@ -1,17 +1,19 @@
 """Access control of a process: users and policies, the audit log, the guard and its plugins."""
 
+import asyncio
 import contextlib
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import MetadataStore, RecordingStore
 from mqguard.auth.seal import SealingKey
-from mqguard.config import access_options, server_options
+from mqguard.config import access_options, server_options, store_options
 from mqguard.config.loader import Configuration
+from mqguard.dispatch.access_requests import CHANGE_CODES, AccessProcessor
 from mqguard.dispatch.admission import RemotingAdmission
 from mqguard.dispatch.rpc_admission import Freshness, RpcAdmission
 from mqguard.dispatch.suspended import SuspendedRequests
@@ -27,6 +29,8 @@ from mqguard.runtime.audit_log import AuditLog
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.plugin_store import ChangeJournal, PluginStore
 from mqguard.runtime.plugin_threads import PluginThreads
+from mqguard.runtime.remote.access import ChangeLog, RemoteAccess
+from mqguard.runtime.remote.etcd import open_etcd
 from mqguard.runtime.sealing_key import server_sealing_key
 from mqguard.runtime.sharing.member import AccessMember
 from mqguard.runtime.sharing.published_store import PublishedStore
@@ -58,6 +62,7 @@ class AccessComponents:
         store: The same store, whose writes are reported; it does not exist if users and policies are those of another
             process.
         member: The users and policies of another process; None if this one has its own.
+        remote: The users and policies of a store in the network, None without one.
         plugin_store: The plugin that stores users and policies, None without one.
         manager: Users and policies.
         audit: The audit log.
@@ -80,7 +85,9 @@ class AccessComponents:
         owner: Path | None = None,
     ) -> None:
         self.member: AccessMember | None = None
+        self.remote: RemoteAccess | None = None
         self.plugin_store: PluginStore | None = None
+        self._check_provider(config, owner)
         if owner is None:
             self.key = server_sealing_key(data)
             inner = self._open_store(loaded.store, config, data)
@@ -101,6 +108,7 @@ class AccessComponents:
         metrics.observe_audit(self.metrics, self.audit)
         if self.member is not None:
             metrics.observe_member(self.metrics, self.member)
+        self._serve_remote(config, clock)
         ports = GuardPorts(
             metadata=self.manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=self.audit.trail,
             metrics=self.metrics,
@@ -110,7 +118,60 @@ class AccessComponents:
         self.guard: Guard
         self._open_guard(loaded.guard, config, ports, opened)
 
+    @property
+    def follower(self) -> AccessMember | RemoteAccess | None:
+        """Users and policies that are stored elsewhere; None if this process stores them."""
+        return self.member or self.remote
+
+    def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> None:
+        """Set the event loop of the requests.
+
+        Args:
+            loop: The event loop.
+            end_iteration: Requests the end of an iteration without input.
+        """
+        if self.threads is not None:
+            self.threads.attach(loop, end_iteration)
+        if self.plugin_store is not None:
+            self.plugin_store.attach(loop)
+        if self.follower is not None:
+            self.follower.attach(loop, self.manager, end_iteration)
+
+    def _check_provider(self, config: Configuration, owner: Path | None) -> None:
+        option = access_options.AUTHENTICATION_METADATA_PROVIDER
+        if config.get(option) == "brokers":
+            raise config.refusal(option, "only `mqguard proxy` has brokers behind it that keep users and policies")
+        if config.get(option) == "etcd" and owner is not None:
+            raise config.refusal(
+                option, f"`{server_options.SHARED_ACCESS_PATH.name}` names another store: remove one of the two keys"
+            )
+
+    def _serve_remote(self, config: Configuration, clock: Clock) -> None:
+        """Set what makes the changes of users and policies of a remote store, in a thread."""
+        remote = self.remote
+        if remote is None:
+            return
+        metrics.observe_remote(self.metrics, remote)
+        changer, changes = self.manager.fork(remote.writer), ChangeLog()
+        broker = settings.broker_settings(config)
+        handlers = AccessProcessor(
+            changer,
+            changes,
+            self.key,
+            broker.secret_exposure,
+            clock,
+            anonymous_administers=broker.anonymous_administers,
+        ).handlers()
+        remote.serve(changer, {code: handlers[code] for code in CHANGE_CODES}, changes, self.audit.trail.put_change)
+
     def _open_store(self, plugin: MetadataStore | None, config: Configuration, data: Path) -> RecordingStore:
+        if plugin is None and config.get(access_options.AUTHENTICATION_METADATA_PROVIDER) == "etcd":
+            self.remote = RemoteAccess(
+                open_etcd(config, data, self.key),
+                config.get(store_options.REMOTE_ACCESS_MAX_AGE) * 1000,
+                config.get(store_options.REMOTE_ACCESS_INTERVAL),
+            )
+            return self.remote
         if plugin is None:
             return RocksMetadataStore(data / "access", self.key)
         journal = ChangeJournal(data / "access-changes.json")

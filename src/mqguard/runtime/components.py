@@ -128,11 +128,14 @@ class Components:
             anonymous_administers=settings_of_broker.anonymous_administers,
         )
         handlers = processor.handlers()
+        denials = DenialProcessor(access.guard.denials, access.manager).handlers()
+        if access.remote is not None:
+            # Brokers use the remote store too, so this process does not offer it to them.
+            return {**handlers, **denials, **dict.fromkeys(CHANGE_CODES, access.remote.forward)}
         changes: dict[int, Handler] = {code: handlers[code] for code in CHANGE_CODES}
         max_age_ms = config.get(server_options.SHARED_ACCESS_MAX_AGE) * 1000
         self._owner = AccessOwner(data, access.manager, access.store, access.key, changes, routes, max_age_ms)
         opened.callback(self._owner.close)
-        denials = DenialProcessor(access.guard.denials, access.manager).handlers()
         return {**handlers, **denials, **self._owner.handlers()}
 
     @property
@@ -157,13 +160,7 @@ class Components:
             loop: The event loop.
             end_iteration: Requests the end of an iteration without input.
         """
-        access = self._access
-        if access.threads is not None:
-            access.threads.attach(loop, end_iteration)
-        if access.plugin_store is not None:
-            access.plugin_store.attach(loop)
-        if access.member is not None:
-            access.member.attach(loop, access.manager, end_iteration)
+        self._access.attach(loop, end_iteration)
         if self._owner is not None:
             self._owner.attach(loop, end_iteration)
         if self._broker is not None:
@@ -243,7 +240,6 @@ class _BrokerParts:
         self.registrations = Registrations(engine.topics, config.get(server_options.REGISTER_PERIOD))
         self._upstreams: list[Upstream] = []
         self._topic_routes = TopicRoutes(clock) if routes is None else None
-        self._member = access.member
         self.server = BrokerServer(
             engine,
             settings.broker_settings(config),
@@ -260,7 +256,7 @@ class _BrokerParts:
                 denials=access.guard.denials,
                 sealing_key=access.key,
                 announcer=_announcer(routes, access.member, self.registrations),
-                change_access=None if access.member is None else access.member.forward,
+                change_access=None if access.follower is None else access.follower.forward,
                 queues=None if routes is None else _queues_in(routes),
                 routes=self._topic_routes,
                 suspension=access.suspension,
@@ -272,8 +268,8 @@ class _BrokerParts:
         )
         self._validity = (
             None
-            if access.member is None
-            else ValidityCheck(self.server.application, access.member, self.engine.group_commit.refuse)
+            if access.follower is None
+            else ValidityCheck(self.server.application, access.follower, self.engine.group_commit.refuse)
         )
         self._grpc = _grpc_face(config, access, engine, self.server, clock)
 
@@ -334,13 +330,16 @@ class _NameServerParts:
     ) -> None:
         kv = KvTable(KvFile(data / "namesrv-kv.json"))
         self.server = NameServer(routes, kv, clock, _exposed(config))
-        self.application = Router(
+        router = Router(
             access.admission,
             {**self.server.handlers(), **more},
             error_reply,
             suspension=access.suspension,
             at_close=[self.server.closed],
             at_iteration_end=[access.audit.end_iteration],
+        )
+        self.application: Application = (
+            router if access.remote is None else ValidityCheck(router, access.remote, lambda _reason: None)
         )
 
 

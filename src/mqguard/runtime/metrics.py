@@ -11,6 +11,7 @@ from mqguard.engine.transactions import TransactionEnd
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime.audit_log import AuditLog
+from mqguard.runtime.remote.access import RemoteAccess
 from mqguard.runtime.sharing.member import AccessMember, monotonic_ms
 from mqguard.telemetry.metrics import MetricKind, Metrics
 
@@ -42,6 +43,32 @@ def observe_member(metrics: Metrics, member: AccessMember) -> None:
         "mqguard_shared_access_refused_total",
         "Requests that were refused because users and policies might be out of date.",
         lambda: member.refused,
+    )
+
+
+def observe_remote(metrics: Metrics, remote: RemoteAccess) -> None:
+    """Add the metrics of users and policies in a store in the network."""
+    metrics.observe(
+        "mqguard_remote_access_age_seconds",
+        "Seconds since the moment for which the store in the network has confirmed the users and policies.",
+        lambda: remote.age_ms / 1000,
+        MetricKind.GAUGE,
+    )
+    metrics.observe(
+        "mqguard_remote_access_refused_total",
+        "Requests that were refused because the store in the network has not confirmed users and policies in time.",
+        lambda: remote.refused,
+    )
+    metrics.observe(
+        "mqguard_remote_access_reloads_total",
+        "Number of times that all users and policies were loaded again.",
+        lambda: remote.reloads,
+    )
+    metrics.observe(
+        "mqguard_remote_access_changes_waiting",
+        "Changes of users and policies that wait for the store in the network.",
+        lambda: remote.waiting,
+        MetricKind.GAUGE,
     )
 
 

@@ -45,7 +45,7 @@ _METHODS: Mapping[str, dict[str, int]] = {
 }
 """The methods that a plugin of each group must have, with their number of arguments."""
 
-_BUILT_IN = frozenset({"default", "local", "stateless", "stateful"})
+_BUILT_IN = frozenset({"default", "local", "etcd", "brokers", "stateless", "stateful"})
 """Names of built-in implementations; `config/access_options.py` maps Apache's class names to them."""
 
 
@@ -53,7 +53,7 @@ class LoadedPlugins(NamedTuple):
     """All plugins of a configuration.
 
     Attributes:
-        store: The store of users and policies, None for the built-in one.
+        store: The store of users and policies, None for a built-in one.
         guard: Plugins of the guard.
         sinks: Audit sinks, with their names.
     """

@@ -73,7 +73,17 @@ def broker_names(first: str, count: int) -> list[str]:
 
 
 def plan(config: Configuration, brokers: int) -> list[Planned]:
-    """Return the processes for a configuration: the name server, and then the brokers."""
+    """Return the processes for a configuration: the name server, and then the brokers.
+
+    Raises:
+        ConfigInvalid: Users and policies are in a store in the network.
+    """
+    provider = access_options.AUTHENTICATION_METADATA_PROVIDER
+    if config.get(provider) in {"etcd", "brokers"}:
+        raise config.refusal(
+            provider,
+            "several brokers of one command share one process's users and policies: start each with `mqguard broker`",
+        )
     data, audit = config.get(server_options.STORE_PATH), config.get(server_options.AUDIT_PATH)
     audit = data / "audit" if audit is None else audit
     source = f"--brokers {brokers}"

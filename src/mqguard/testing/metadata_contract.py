@@ -222,7 +222,9 @@ class SharedMetadataContract(MetadataStoreContract):
         """Both managers add to the policies of one user, and neither loses an entry of the other."""
         managers = [MetadataManager(store, _incarnations("a")), MetadataManager(other, _incarnations("b"))]
         managers[0].create_user("root", "r", UserType.SUPER)
+        wait_until(lambda: managers[1].snapshot.user("root") is not None)
         managers[1].create_user("alice", "a")
+        wait_until(lambda: managers[0].snapshot.user("alice") is not None)
         keys = [f"Topic:t{number}" for number in range(20)]
         for number, key in enumerate(keys):
             managers[number % 3 % 2].create_acl(acl("alice", key))

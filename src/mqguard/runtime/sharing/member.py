@@ -54,6 +54,9 @@ _CHUNK: Final = 1 << 20
 UNREACHABLE: Final = (
     "users and policies cannot be changed now, nothing was changed: the process that stores them does not answer"
 )
+OUTDATED: Final = (
+    "users and policies may be out of date, so no request is served: the process that stores them does not answer"
+)
 LOST: Final = (
     "the process that stores users and policies ended before it answered: read them to see if the change was made"
 )
@@ -85,6 +88,7 @@ class AccessMember:
 
     Attributes:
         valid_until_ms: End of the time in which the snapshot is valid, on the monotonic clock.
+        outdated: The reason for these refusals.
         refused: Number of requests that were refused because the snapshot was not valid.
     """
 
@@ -105,6 +109,7 @@ class AccessMember:
         self._open_bytes = 0
         self._announcement: Callable[[], messages.Announcement] | None = None
         self.valid_until_ms = 0
+        self.outdated = OUTDATED
         self.refused = 0
         self._lock, self._lock_name = _lock_file(owner / messages.MEMBERS_DIRECTORY)
         try:

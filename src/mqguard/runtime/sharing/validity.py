@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from mqguard.net.server import Application, CallApplication
 from mqguard.remoting.codes import ResponseCode
@@ -9,27 +10,39 @@ from mqguard.remoting.command import Command
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
 from mqguard.rpc.calls import Event, EventKind, GrpcStatus
-from mqguard.runtime.sharing.member import AccessMember
 
 _LOG = logging.getLogger(__name__)
 
-OUTDATED = (
-    "users and policies may be out of date, so no request is served: the process that stores them does not answer"
-)
+
+class AccessFollower(Protocol):
+    """Users and policies that are stored elsewhere, and are valid for some time.
+
+    Attributes:
+        outdated: The reason for refusals after this time.
+        refused: Number of requests that were refused for it.
+    """
+
+    outdated: str
+    refused: int
+
+    @property
+    def is_current(self) -> bool:
+        """True if requests may be decided by these users and policies now."""
+        ...  # pragma: no cover
 
 
 class ValidityCheck:
-    """Request loop of a member (`net.server.Application`).
+    """Request loop of a process that stores no users and policies itself (`net.server.Application`).
 
     Args:
         app: The request loop.
-        member: The users and policies.
+        follower: The users and policies.
         refuse: Refuses the requests whose changes are not stored yet, with a reason.
     """
 
-    def __init__(self, app: Application, member: AccessMember, refuse: Callable[[str], None]) -> None:
+    def __init__(self, app: Application, follower: AccessFollower, refuse: Callable[[str], None]) -> None:
         self._app = app
-        self._member = member
+        self._follower = follower
         self._refuse = refuse
         self._is_logged = False
 
@@ -45,9 +58,9 @@ class ValidityCheck:
         for command in commands:
             if command.is_response:
                 continue
-            self._member.refused += 1
+            self._follower.refused += 1
             if not command.is_oneway:
-                link.send(encode_reply(command.opaque, ResponseCode.SYSTEM_BUSY, None, OUTDATED))
+                link.send(encode_reply(command.opaque, ResponseCode.SYSTEM_BUSY, None, self._follower.outdated))
 
     def closed(self, link: Link) -> None:
         """Forget a client that has disconnected."""
@@ -62,18 +75,23 @@ class ValidityCheck:
         if self.is_valid:
             self._app.end_of_iteration()
         else:
-            self._refuse(OUTDATED)
+            self._refuse(self._follower.outdated)
+
+    @property
+    def reason(self) -> str:
+        """The reason for refusals."""
+        return self._follower.outdated
 
     @property
     def is_valid(self) -> bool:
         """True if requests are served."""
-        is_valid = self._member.is_current
+        is_valid = self._follower.is_current
         if is_valid is self._is_logged:
             self._is_logged = not is_valid
             if is_valid:
                 _LOG.warning("users and policies are up to date, and requests are served again")
             else:
-                _LOG.error("%s", OUTDATED)
+                _LOG.error("%s", self._follower.outdated)
         return is_valid
 
 
@@ -96,9 +114,10 @@ class CallValidityCheck:
     def calls(self, link: Link, events: list[Event]) -> None:
         """Serve events of calls, or refuse new calls while users and policies may be out of date."""
         if not self._validity.is_valid:
+            reason = self._validity.reason
             begun = [event for event in events if event.kind in {EventKind.CALL, EventKind.MESSAGE}]
             for event in begun:
-                event.call.fail(GrpcStatus.UNAVAILABLE, OUTDATED)
+                event.call.fail(GrpcStatus.UNAVAILABLE, reason)
             events = [event for event in events if event not in begun]
         self._calls.calls(link, events)
 

@@ -74,7 +74,7 @@ def write_user(user: User, key: SealingKey) -> bytes:
         (key.seal(user.name, live.secret, secrets.token_bytes(NONCE_BYTES)), live.not_after) for live in user.secrets
     ]
     form = _StoredUser(user.type, user.status, sealed, user.incarnation, user.confirmed)
-    return _framed(user_key(user.name), msgspec.json.encode(form))
+    return framed(user_key(user.name), msgspec.json.encode(form))
 
 
 def read_user(at: bytes, record: bytes, key: SealingKey | None) -> User:
@@ -85,12 +85,12 @@ def read_user(at: bytes, record: bytes, key: SealingKey | None) -> User:
     """
     name = name_of(at)
     try:
-        form = _USERS.decode(_value(at, record))
+        form = _USERS.decode(unframed(at, record))
         opened: tuple[LiveSecret, ...] = ()
         if key is not None:
             opened = tuple([LiveSecret(key.open(name, sealed), not_after) for sealed, not_after in form.secrets])
     except (msgspec.MsgspecError, UnicodeError):
-        raise _unreadable(at) from None
+        raise unreadable(at) from None
     except SealInvalid as exc:
         raise RecordCorrupt(f"the stored user `{name}` cannot be read: {exc}") from None
     return User(name, opened, form.type, form.status, form.incarnation, form.confirmed)
@@ -98,7 +98,7 @@ def read_user(at: bytes, record: bytes, key: SealingKey | None) -> User:
 
 def write_acl(acl: Acl) -> bytes:
     """Return the record of the policies of a subject."""
-    return _framed(acl_key(acl.subject), encode_acl(acl).data)
+    return framed(acl_key(acl.subject), encode_acl(acl).data)
 
 
 def read_acl(at: bytes, record: bytes) -> AclRecord:
@@ -107,7 +107,7 @@ def read_acl(at: bytes, record: bytes) -> AclRecord:
     Raises:
         RecordCorrupt: They cannot be read.
     """
-    found = AclRecord(Subject(name_of(at)), _value(at, record))
+    found = AclRecord(Subject(name_of(at)), unframed(at, record))
     found.check()
     return found
 
@@ -119,7 +119,7 @@ def record_key(record_id: str) -> bytes:
 
 def write_record(record: ChangeRecord) -> bytes:
     """Return the stored form of the record of a change."""
-    return _framed(record_key(record.id), record.data)
+    return framed(record_key(record.id), record.data)
 
 
 def read_record(at: bytes, stored: bytes) -> ChangeRecord:
@@ -128,12 +128,12 @@ def read_record(at: bytes, stored: bytes) -> ChangeRecord:
     Raises:
         RecordCorrupt: It cannot be read.
     """
-    return ChangeRecord(name_of(at), _value(at, stored))
+    return ChangeRecord(name_of(at), unframed(at, stored))
 
 
 def write_meta(meta: Meta) -> bytes:
     """Return the record that describes the store."""
-    return _framed(META, msgspec.json.encode(meta))
+    return framed(META, msgspec.json.encode(meta))
 
 
 def read_meta(record: bytes) -> Meta:
@@ -143,14 +143,14 @@ def read_meta(record: bytes) -> Meta:
         RecordCorrupt: It cannot be read.
     """
     try:
-        return _METAS.decode(_value(META, record))
+        return _METAS.decode(unframed(META, record))
     except (msgspec.MsgspecError, UnicodeError):
-        raise _unreadable(META) from None
+        raise unreadable(META) from None
 
 
 def write_revision(revision: int) -> bytes:
     """Return the stored form of the store's revision."""
-    return _framed(REVISION, b"%d" % revision)
+    return framed(REVISION, b"%d" % revision)
 
 
 def read_revision(stored: bytes | None) -> int:
@@ -162,16 +162,27 @@ def read_revision(stored: bytes | None) -> int:
     if stored is None:
         return 0
     try:
-        return _REVISIONS.decode(_value(REVISION, stored))
+        return _REVISIONS.decode(unframed(REVISION, stored))
     except (msgspec.MsgspecError, UnicodeError):
-        raise _unreadable(REVISION) from None
+        raise unreadable(REVISION) from None
 
 
-def _framed(at: bytes, value: bytes) -> bytes:
+def framed(at: bytes, value: bytes) -> bytes:
+    """Return the stored form of a value.
+
+    Args:
+        at: Its key.
+        value: The value.
+    """
     return _VERSION + _checksum(at, value) + value
 
 
-def _value(at: bytes, record: bytes) -> bytes:
+def unframed(at: bytes, record: bytes) -> bytes:
+    """Return the value in a stored form.
+
+    Raises:
+        RecordCorrupt: It is damaged, or of another version.
+    """
     if record[:1] != _VERSION:
         raise RecordCorrupt(
             f"the stored record `{_printable(at)}` has the version `{record[:1].hex()}`, "
@@ -179,7 +190,7 @@ def _value(at: bytes, record: bytes) -> bytes:
         )
     value = record[_HEAD:]
     if record[1:_HEAD] != _checksum(at, value):
-        raise _unreadable(at)
+        raise unreadable(at)
     return value
 
 
@@ -188,7 +199,8 @@ def _checksum(at: bytes, value: bytes) -> bytes:
     return zlib.crc32(value, zlib.crc32(at)).to_bytes(4, "big")
 
 
-def _unreadable(at: bytes) -> RecordCorrupt:
+def unreadable(at: bytes) -> RecordCorrupt:
+    """Return the error for a record that cannot be read."""
     return RecordCorrupt(f"the stored record `{_printable(at)}` is damaged: restore the store from a backup")
 
 

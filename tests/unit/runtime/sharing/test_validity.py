@@ -6,7 +6,8 @@ from typing import Any
 from mqguard.dispatch.request import DeferredReply
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.frame import encode_reply
-from mqguard.runtime.sharing.validity import OUTDATED, ValidityCheck
+from mqguard.runtime.sharing.member import OUTDATED
+from mqguard.runtime.sharing.validity import ValidityCheck
 from tests.fixtures.engine import make_engine, message
 from tests.fixtures.wire import parse
 
@@ -35,7 +36,7 @@ class SendingApplication:
 
 
 def test_the_time_ends_between_a_request_and_its_commit() -> None:
-    app, member, sent = SendingApplication(), SimpleNamespace(is_current=True, refused=0), []
+    app, member, sent = SendingApplication(), SimpleNamespace(is_current=True, refused=0, outdated=OUTDATED), []
     check = ValidityCheck(app, member, app.engine.group_commit.refuse)  # type: ignore[arg-type]
     link: Any = SimpleNamespace(send=lambda frame: sent.append(parse(frame[4:])))
     command: Any = SimpleNamespace(opaque=7, is_response=False, is_oneway=False)
