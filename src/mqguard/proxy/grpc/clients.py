@@ -203,6 +203,11 @@ class GrpcClients:
         client = self._by_stream.get(stream)
         return None if client is None else client.settings
 
+    def access_on(self, stream: GrpcCall) -> AdmittedRequest | None:
+        """Return the admitted call with the settings of the client of a stream, None without a client."""
+        client = self._by_stream.get(stream)
+        return None if client is None else client.access
+
     def streams(self) -> list[GrpcCall]:
         """Return the streams of all clients."""
         return list(self._by_stream)

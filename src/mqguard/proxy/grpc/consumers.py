@@ -10,7 +10,7 @@ from mqguard.model.topic import SubscriptionGroupConfig
 from mqguard.proxy.grpc import messages, statuses
 from mqguard.proxy.grpc.clients import GrpcClients
 from mqguard.proxy.grpc.messages import MessageDelivery, message_of, milliseconds
-from mqguard.proxy.grpc.ports import Backend, Route
+from mqguard.proxy.grpc.ports import Backend, OnAnswer, Route
 from mqguard.proxy.grpc.receipts import NOT_OURS, Receipt, ReceivedMessage, received, received_lite
 from mqguard.proxy.grpc.renewal import Renewals, change_command, changed_receipt
 from mqguard.proxy.grpc.routes import ANY_QUEUE, require_broker, require_group, require_topic
@@ -98,12 +98,12 @@ class ConsumerHandlers:
                 def delivered(answer: Command) -> None:
                     self._deliver(call, request, config, answer, received_lite if is_lite else received, broker)
 
-                waiting = self._backend.request(broker, command, call.peer, call.access, call.guarded(delivered))
+                waiting = self._backend.request(broker, command, call.peer, call.access, call.then(delivered))
                 call.wait(waiting.cancel)
 
-            self._backend.group(group, with_group)
+            self._backend.group(group, call.access, call.then(with_group))
 
-        self._backend.route(topic, found)
+        self._backend.route(topic, call.access, call.then(found))
 
     def _pop(self, request: pb.ReceiveMessageRequest, invisible_ms: int, wait_ms: int, *, is_ordered: bool) -> Command:
         header = PopHeader(
@@ -217,9 +217,14 @@ class ConsumerHandlers:
                 settle(result, pb.Status(code=refused.code, message=str(refused)))
                 continue
 
-            def settled(answer: Command, result: pb.AckMessageResultEntry = result, receipt: Receipt = receipt) -> None:
+            def settled(
+                answer: Command | Exception, result: pb.AckMessageResultEntry = result, receipt: Receipt = receipt
+            ) -> None:
                 self._renewals.end(call, group, result.receipt_handle, answer)
-                settle(result, status_of(receipt, answer))
+                if isinstance(answer, Exception):
+                    settle(result, statuses.of_error("AckMessage", answer))
+                else:
+                    settle(result, status_of(receipt, answer))
 
             command = ack_command(group, topic, receipt)
             self._backend.request(receipt.broker, command, call.peer, call.access, settled)
@@ -238,25 +243,29 @@ class ConsumerHandlers:
         if request.suspend:
             command.ext["suspend"] = "true"
 
-        def changed(answer: Command) -> None:
+        def changed(answer: Command | Exception) -> None:
             self._renewals.end(call, group, request.receipt_handle, answer)
+            if isinstance(answer, Exception):
+                raise answer
             status = status_of(receipt, answer)
             handle = changed_receipt(receipt, answer).text if answer.code == 0 else request.receipt_handle
             call.reply(pb.ChangeInvisibleDurationResponse(status=status, receipt_handle=handle))
 
-        self._backend.request(receipt.broker, command, call.peer, call.access, changed)
+        self._backend.request(receipt.broker, command, call.peer, call.access, call.guarded(changed))
 
     def forward(self, call: RpcCall, request: pb.ForwardMessageToDeadLetterQueueRequest) -> None:
         """Move a message to the dead-letter topic of its group, if it is still in flight with the handle."""
         topic, group = require_topic(request.topic.name), require_group(request.group.name)
         receipt = self._receipt(call, group, request.receipt_handle)
 
-        def moved(answer: Command) -> None:
+        def moved(answer: Command | Exception) -> None:
             self._renewals.end(call, group, request.receipt_handle, answer)
+            if isinstance(answer, Exception):
+                raise answer
             call.reply(pb.ForwardMessageToDeadLetterQueueResponse(status=status_of(receipt, answer)))
 
-        def in_flight(answer: Command) -> None:
-            if answer.code != 0:
+        def in_flight(answer: Command | Exception) -> None:
+            if isinstance(answer, Exception) or answer.code != 0:
                 moved(answer)
                 return
             self._dead_letter(call, group, topic, changed_receipt(receipt, answer), call.guarded(moved))
@@ -275,23 +284,21 @@ class ConsumerHandlers:
             raise CallRefused(pb.INVALID_RECEIPT_HANDLE, NOT_OURS)
         return receipt
 
-    def _dead_letter(
-        self, call: RpcCall, group: str, topic: str, receipt: Receipt, done: Callable[[Command], None]
-    ) -> None:
+    def _dead_letter(self, call: RpcCall, group: str, topic: str, receipt: Receipt, done: OnAnswer) -> None:
         """Store a message in the dead-letter topic of its group, then acknowledge it."""
         header = SendBackHeader(
             offset=receipt.physical, group=group, delay_level=DEAD_LETTER, origin_topic=receipt.topic(group, topic)
         )
 
-        def stored(answer: Command) -> None:
-            if answer.code != 0:
+        def stored(answer: Command | Exception) -> None:
+            if isinstance(answer, Exception) or answer.code != 0:
                 done(answer)
                 return
             command = ack_command(group, topic, receipt)
             self._backend.request(receipt.broker, command, call.peer, call.access, done)
 
         command = Command(RequestCode.CONSUMER_SEND_MSG_BACK, ext=write(header))
-        self._backend.request(receipt.broker, command, call.peer, call.access, call.guarded(stored))
+        self._backend.request(receipt.broker, command, call.peer, call.access, stored)
 
 
 def status_of(receipt: Receipt, answer: Command) -> pb.Status:

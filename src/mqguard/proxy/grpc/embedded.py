@@ -1,7 +1,6 @@
 """The broker of the same process, as the port to brokers. Its handlers get commands, and no bytes are encoded."""
 
 import itertools
-from collections.abc import Callable
 
 import msgspec
 
@@ -37,7 +36,7 @@ class _Waiting:
         """Take the answer."""
         self.answer(read_frame(frame))
 
-    def answer(self, command: Command) -> None:
+    def answer(self, command: Command | Exception) -> None:
         """Pass the answer on, once."""
         on_answer, self._on_answer = self._on_answer, None
         self.closed = True
@@ -94,12 +93,12 @@ class EmbeddedBackend:
         """See `Backend`."""
         return name == self._name
 
-    def route(self, topic: str, on_route: OnRoute) -> None:
+    def route(self, topic: str, access: AdmittedRequest, on_route: OnRoute) -> None:  # noqa: ARG002, nobody waits
         """See `Backend`."""
         found = self._topics.get(topic)
         on_route(None if found is None else Route({self._name: found}))
 
-    def group(self, name: str, on_group: OnGroup) -> None:
+    def group(self, name: str, access: AdmittedRequest, on_group: OnGroup) -> None:  # noqa: ARG002, nobody waits
         """See `Backend`."""
         try:
             found = self._groups.preview(name)
@@ -137,7 +136,7 @@ class EmbeddedBackend:
         """See `Backend`."""
         self._router.closed(link)
 
-    def _handle(self, request: Request, on_answer: Callable[[Command], None]) -> None:
+    def _handle(self, request: Request, on_answer: OnAnswer) -> None:
         try:
             reply = self._router.handle(request)
         except (PluginCallsPending, Refused):

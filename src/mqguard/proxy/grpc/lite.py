@@ -80,9 +80,9 @@ class LiteHandlers:
             def changed(answer: Command) -> None:
                 call.reply(pb.SyncLiteSubscriptionResponse(status=statuses.of_answer(answer)))
 
-            self._change(client, action, topic, request, call.access, call.guarded(changed))
+            self._change(client, action, topic, request, call.access, call.then(changed))
 
-        self._backend.group(group, call.guarded(with_group))
+        self._backend.group(group, call.access, call.then(with_group))
 
     def leave(self, client: GrpcClient, access: AdmittedRequest) -> None:
         """Remove all subscriptions of a client that ends."""

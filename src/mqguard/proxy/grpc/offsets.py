@@ -3,6 +3,7 @@
 Pull consumers choose queues and offsets themselves. Apache's proxy does not serve these calls.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from google.protobuf.message import Message
@@ -11,7 +12,7 @@ from mqguard.model import record
 from mqguard.proxy.grpc import statuses
 from mqguard.proxy.grpc.consumers import NO_NEW_MESSAGE, filter_language, polling_ms
 from mqguard.proxy.grpc.messages import MessageDelivery, is_valid, message_of, milliseconds
-from mqguard.proxy.grpc.ports import Backend, OnAnswer, Route
+from mqguard.proxy.grpc.ports import Backend, Route
 from mqguard.proxy.grpc.routes import require_broker, require_group, require_topic
 from mqguard.proxy.grpc.rpc_call import Rpc, RpcCall
 from mqguard.proxy.grpc.settings import ProxySettings
@@ -118,7 +119,7 @@ class OffsetHandlers:
         queue: pb.MessageQueue,
         code: RequestCode,
         header: Header,
-        on_answer: OnAnswer,
+        on_answer: Callable[[Command], None],
         *,
         waits: bool = False,
     ) -> None:
@@ -127,11 +128,11 @@ class OffsetHandlers:
         def routed(route: Route | None) -> None:
             broker = require_broker(route, queue.topic.name, queue.broker.name)
             command = Command(code, ext=write(header))
-            pending = self._backend.request(broker, command, call.peer, call.access, call.guarded(on_answer))
+            pending = self._backend.request(broker, command, call.peer, call.access, call.then(on_answer))
             if waits:
                 call.wait(pending.cancel)
 
-        self._backend.route(queue.topic.name, routed)
+        self._backend.route(queue.topic.name, call.access, call.then(routed))
 
 
 def _query(request: pb.QueryOffsetRequest) -> tuple[RequestCode, Header]:

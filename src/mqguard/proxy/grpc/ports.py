@@ -11,8 +11,9 @@ from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
 
-OnAnswer = Callable[[Command], None]
-"""Receiver of the answer of a broker; it is called at most once, perhaps before the request returns."""
+OnAnswer = Callable[[Command | Exception], None]
+"""Receiver of the answer of a broker, or of the error without one: a denial, calls of plugins that must be made first,
+or a broker that cannot be reached. It is called at most once, perhaps before the request returns."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -35,10 +36,11 @@ class Route(msgspec.Struct, frozen=True):
         return [(name, topic) for name, topic in self.brokers.items() if topic.writable and topic.write_queues > 0]
 
 
-OnRoute = Callable[[Route | None], None]
-"""Receiver of a route, None if there is no such topic."""
-OnGroup = Callable[[SubscriptionGroupConfig | None], None]
-"""Receiver of a group, None if there is no such group and consuming does not create it."""
+OnRoute = Callable[[Route | Exception | None], None]
+"""Receiver of a route, None if there is no such topic. It gets an error if nobody knows."""
+OnGroup = Callable[[SubscriptionGroupConfig | Exception | None], None]
+"""Receiver of a group, None if there is no such group and consuming does not create it. It gets an error if nobody
+knows."""
 
 
 class PendingRequest(Protocol):
@@ -55,11 +57,23 @@ class Backend(Protocol):
         """Return True if there is a broker of that name, which a client may have invented."""
         ...  # pragma: no cover
 
-    def route(self, topic: str, on_route: OnRoute) -> None:
-        """Find a topic."""
+    def route(self, topic: str, access: AdmittedRequest, on_route: OnRoute) -> None:
+        """Find a topic.
 
-    def group(self, name: str, on_group: OnGroup) -> None:
-        """Find a consumer group, or the defaults of one that consuming would create."""
+        Args:
+            topic: The topic.
+            access: The admitted call, for whose sender the look-up counts.
+            on_route: Receiver of the route.
+        """
+
+    def group(self, name: str, access: AdmittedRequest, on_group: OnGroup) -> None:
+        """Find a consumer group, or the defaults of one that consuming would create.
+
+        Args:
+            name: The group.
+            access: The admitted call, for whose sender the look-up counts.
+            on_group: Receiver of the group.
+        """
 
     def request(
         self, broker: str, command: Command, peer: Peer, access: AdmittedRequest, on_answer: OnAnswer
@@ -70,7 +84,8 @@ class Backend(Protocol):
             broker: Name of the broker.
             command: The request.
             peer: The connection of the client.
-            access: The admitted call. A broker in the same process asks it about everything that the request reaches.
+            access: The admitted call, which decides about everything that the request reaches. A broker in the same
+                process asks it; for other brokers it is asked before the request is sent.
             on_answer: Receiver of the answer.
 
         Raises:

@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from mqguard.model import properties
+from mqguard.model import properties, recall_handle
 from mqguard.model.process import Clock
+from mqguard.model.recall_handle import RecallHandleInvalid
 from mqguard.proxy.grpc import messages, statuses
 from mqguard.proxy.grpc.ports import Backend, Route
 from mqguard.proxy.grpc.routes import message_types, require_topic
@@ -115,12 +116,12 @@ class ProducerHandlers:
                 broker, queue = self._place(route, topic, message, kinds[index])
                 command.ext["queueId"] = str(queue)
 
-                def stored(answer: Command, index: int = index, broker: str = broker) -> None:
+                def stored(answer: Command | Exception, index: int = index, broker: str = broker) -> None:
                     sending.stored(index, broker, answer)
 
-                self._backend.request(broker, command, call.peer, call.access, stored)
+                self._backend.request(broker, command, call.peer, call.access, call.guarded(stored))
 
-        self._backend.route(topic, found if sending.is_single else call.guarded(found))
+        self._backend.route(topic, call.access, call.then(found, is_repeatable=sending.is_single))
 
     def _command(self, message: pb.Message, topic: str, now_ms: int) -> Command:
         pairs = messages.properties_of(message, now_ms, self._settings)
@@ -193,11 +194,12 @@ class ProducerHandlers:
             call.reply(pb.EndTransactionResponse(status=status))
 
         command = Command(RequestCode.END_TRANSACTION, ext=write(header))
-        self._backend.request(place.broker, command, call.peer, call.access, ended)
+        self._backend.request(place.broker, command, call.peer, call.access, call.then(ended))
 
     def recall(self, call: RpcCall, request: pb.RecallMessageRequest) -> None:
         """Recall a message that waits for its time."""
         topic = require_topic(request.topic.name)
+        named = _broker_of(request.recall_handle)
 
         def recalled(answer: Command) -> None:
             call.reply(
@@ -209,9 +211,11 @@ class ProducerHandlers:
                 raise CallRefused(pb.TOPIC_NOT_FOUND, f"the topic `{topic}` does not exist")
             ext = {"topic": topic, "recallHandle": request.recall_handle, "producerGroup": _PRODUCER_GROUP}
             command = Command(RequestCode.RECALL_MESSAGE, ext=ext)
-            self._backend.request(next(iter(route.brokers)), command, call.peer, call.access, recalled)
+            # A broker refuses the handle of another one, and says how a handle must be.
+            broker = named if named in route.brokers else next(iter(route.brokers))
+            self._backend.request(broker, command, call.peer, call.access, call.then(recalled))
 
-        self._backend.route(topic, found)
+        self._backend.route(topic, call.access, call.then(found))
 
 
 class _Sending:
@@ -230,7 +234,7 @@ class _Sending:
         """True if the call has one message, so that it can be served again from its beginning."""
         return len(self._messages) == 1
 
-    def stored(self, index: int, broker: str, answer: Command) -> None:
+    def stored(self, index: int, broker: str, answer: Command | Exception) -> None:
         """Note the answer for a message; the last one answers the call."""
         self._entries[index] = _entry(self._messages[index], broker, answer)
         self._left -= 1
@@ -239,7 +243,17 @@ class _Sending:
             self._call.reply(pb.SendMessageResponse(status=status, entries=self._entries))
 
 
-def _entry(message: pb.Message, broker: str, answer: Command) -> pb.SendResultEntry:
+def _broker_of(handle: str) -> str:
+    """Return the broker in a recall handle, an empty text if it is not one."""
+    try:
+        return recall_handle.decode(handle).broker
+    except RecallHandleInvalid:
+        return ""
+
+
+def _entry(message: pb.Message, broker: str, answer: Command | Exception) -> pb.SendResultEntry:
+    if isinstance(answer, Exception):
+        return pb.SendResultEntry(status=statuses.of_error("SendMessage", answer))
     status = statuses.of_answer(answer)
     if answer.code != 0:
         return pb.SendResultEntry(status=status)

@@ -14,6 +14,7 @@ from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.model.peer import Peer
 from mqguard.model.process import Clock
+from mqguard.net.errors import LinkError
 from mqguard.proxy.grpc.clients import GrpcClient, GrpcClients
 from mqguard.proxy.grpc.ports import Backend
 from mqguard.proxy.grpc.receipts import Receipt
@@ -125,12 +126,12 @@ class Renewals:
         found.is_asked = True
         return found.handle
 
-    def end(self, call: RpcCall, group: str, handle: str, answer: Command) -> None:
+    def end(self, call: RpcCall, group: str, handle: str, answer: Command | Exception) -> None:
         """End a request of a client. A settled message is not extended any more; after other errors it still is."""
         found = self._find(call, group, handle)
         if found is None:
             return
-        if answer.code in _SETTLED:
+        if isinstance(answer, Command) and answer.code in _SETTLED:
             self._drop(found)
         else:
             found.is_asked = False
@@ -166,9 +167,11 @@ class Renewals:
         command = change_command(renewed.group, renewed.topic, receipt, self._settings.default_invisible_ms)
         renewed.is_asked = True
 
-        def extended(answer: Command) -> None:
+        def extended(answer: Command | Exception) -> None:
             renewed.is_asked = False
-            if answer.code == 0:
+            if isinstance(answer, LinkError):
+                return  # the broker may be there again at the next extension
+            if isinstance(answer, Command) and answer.code == 0:
                 renewed.handle = changed_receipt(receipt, answer).text
             elif self._renewed.get((renewed.client, renewed.group, renewed.first_handle)) is renewed:
                 self._drop(renewed)

@@ -99,7 +99,7 @@ class RouteHandlers:
             ]
             call.reply(pb.QueryRouteResponse(status=OK, message_queues=queues))
 
-        self._backend.route(topic, call.guarded(found))
+        self._backend.route(topic, call.access, call.then(found))
 
     def assign(self, call: RpcCall, request: pb.QueryAssignmentRequest) -> None:
         """Return the queues from which a push consumer receives: each broker once, or each queue if order counts."""
@@ -125,9 +125,9 @@ class RouteHandlers:
                     )
                 )
 
-            self._backend.group(group, call.guarded(with_group))
+            self._backend.group(group, call.access, call.then(with_group))
 
-        self._backend.route(topic, call.guarded(found))
+        self._backend.route(topic, call.access, call.then(found))
 
 
 def _existing(route: Route | None, topic: str) -> Route:

@@ -2,17 +2,20 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
 from mqguard.guard.admitted_request import AdmittedRequest
+from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.model.peer import Peer
 from mqguard.proxy.grpc import statuses
 from mqguard.rpc.calls import GrpcCall
 from mqguard.rpc.protocol import messages_pb2 as pb
 
 _LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 UNCHECKED = "internal error: the call was served without a check of what it reached"
 
@@ -50,10 +53,17 @@ class RpcCall:
         client_id: The client id that the caller has chosen; it belongs to the sender.
     """
 
-    __slots__ = ("_waiting", "access", "call", "client_id", "peer", "rpc")
+    __slots__ = ("_suspend", "_waiting", "access", "call", "client_id", "peer", "rpc")
 
     def __init__(
-        self, call: GrpcCall, rpc: Rpc, peer: Peer, access: AdmittedRequest, client_id: str, waiting: "Waiting"
+        self,
+        call: GrpcCall,
+        rpc: Rpc,
+        peer: Peer,
+        access: AdmittedRequest,
+        client_id: str,
+        waiting: "Waiting",
+        suspend: Callable[[PluginCallsPending], None],
     ) -> None:
         self.call = call
         self.rpc = rpc
@@ -61,6 +71,7 @@ class RpcCall:
         self.access = access
         self.client_id = client_id
         self._waiting = waiting
+        self._suspend = suspend
 
     def wait(self, cancel: Callable[[], None]) -> None:
         """Note that the answer follows later; `cancel` is called if the caller does not want it any more."""
@@ -93,12 +104,36 @@ class RpcCall:
         self._waiting.pop(self.call, None)
         self.call.reply(self.rpc.answer(status=status).SerializeToString())
 
-    def guarded(self, part: Callable[..., None]) -> Callable[..., None]:
+    def guarded(self, part: Callable[[T], None]) -> Callable[[T], None]:
         """Return a receiver of later events whose errors become the answer of this call."""
 
-        def run(*values: Any) -> None:
+        def run(value: T) -> None:
             try:
-                part(*values)
+                part(value)
+            except Exception as error:  # noqa: BLE001 - the outermost stage of a later event
+                self.fail(statuses.of_error(self.rpc.name, error))
+
+        return run
+
+    def then(self, part: Callable[[T], None], *, is_repeatable: bool = True) -> Callable[[T | Exception], None]:
+        """Return a receiver for a result of the brokers, whose errors become the answer of this call.
+
+        Args:
+            part: Function that takes the result.
+            is_repeatable: True if the call may be served again from its beginning once plugins have answered.
+        """
+
+        def run(value: T | Exception) -> None:
+            try:
+                if isinstance(value, Exception):
+                    raise value  # noqa: TRY301 - both ways end below
+                part(value)
+            except PluginCallsPending as pending:
+                if is_repeatable:
+                    self._waiting.pop(self.call, None)
+                    self._suspend(pending)
+                else:
+                    self.fail(statuses.of_error(self.rpc.name, pending))
             except Exception as error:  # noqa: BLE001 - the outermost stage of a later event
                 self.fail(statuses.of_error(self.rpc.name, error))
 

@@ -127,7 +127,11 @@ class RpcServer:
         access: AdmittedRequest | None = None
         try:
             access = admit()
-            handled = RpcCall(call, rpc, link.peer, access, _client_id(call), self._waiting)
+
+            def suspend(pending: PluginCallsPending) -> None:
+                self._suspend(link, call, rpc, request, pending, access)
+
+            handled = RpcCall(call, rpc, link.peer, access, _client_id(call), self._waiting, suspend)
             rpc.handle(handled, request.message)
         except PluginCallsPending as pending:
             self._suspend(link, call, rpc, request, pending, access)

@@ -5,7 +5,7 @@ memberships are those of every other client.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.errors import DenialReason, Refused
@@ -36,6 +36,8 @@ from mqguard.remoting.codes import LanguageCode, RequestCode
 from mqguard.remoting.command import Command
 from mqguard.rpc.calls import GrpcCall, GrpcStatus
 from mqguard.rpc.protocol import messages_pb2 as pb
+
+T = TypeVar("T")
 
 MAX_TOPICS: Final = 1_000
 """Maximum topics in the settings of a client."""
@@ -142,16 +144,20 @@ class TelemetryHandlers:
             self._beat(client, settings, call.access, self._guarded(call, command, beaten))
 
         if settings.HasField("subscription"):
-            self._backend.group(settings.subscription.group.name, self._guarded(call, command, with_group))
+            self._backend.group(settings.subscription.group.name, call.access, self._guarded(call, command, with_group))
         else:
             with_group(None)
 
-    def _guarded(self, call: RpcCall, command: pb.TelemetryCommand, part: Callable[..., None]) -> Callable[..., None]:
-        """Return a receiver of later events whose errors are answered on the stream."""
+    def _guarded(
+        self, call: RpcCall, command: pb.TelemetryCommand, part: Callable[[T], None]
+    ) -> Callable[[T | Exception], None]:
+        """Return a receiver for a result of the brokers, whose errors are answered on the stream."""
 
-        def run(*values: Any) -> None:
+        def run(value: T | Exception) -> None:
             try:
-                part(*values)
+                if isinstance(value, Exception):
+                    raise value  # noqa: TRY301 - both ways end below
+                part(value)
             except Exception as error:  # noqa: BLE001 - the outermost stage of a later event
                 self.refused(call.call, command, error)
 
@@ -175,7 +181,7 @@ class TelemetryHandlers:
         def beaten(answer: Command) -> None:
             call.reply(pb.HeartbeatResponse(status=statuses.of_answer(answer)))
 
-        self._beat(client, client.settings, call.access, beaten)
+        self._beat(client, client.settings, call.access, call.then(beaten))
 
     def terminate(self, call: RpcCall, request: pb.NotifyClientTerminationRequest) -> None:  # noqa: ARG002
         """Forget a client."""
@@ -202,11 +208,13 @@ class TelemetryHandlers:
         known = self._clients.settings_on(stream)
         if known is not None:
             # The client goes on with the settings that it has.
-            def with_group(config: SubscriptionGroupConfig | None) -> None:
-                _send_settings(stream, status, self._answered(known, config))
+            def with_group(config: SubscriptionGroupConfig | Exception | None) -> None:
+                found = None if isinstance(config, Exception) else config
+                _send_settings(stream, status, self._answered(known, found))
 
-            if known.HasField("subscription"):
-                self._backend.group(known.subscription.group.name, with_group)
+            access = self._clients.access_on(stream)
+            if access is not None and known.HasField("subscription"):
+                self._backend.group(known.subscription.group.name, access, with_group)
             else:
                 with_group(None)
         elif command is not None and _may_go_on(command.settings, error):

@@ -18,7 +18,8 @@ from mqguard.net.upstream import Outcome, UpstreamSettings
 from mqguard.proxy.cluster.connections import Connections, NameServers, split_address
 from mqguard.proxy.cluster.directory import Broker, Directory, DirectorySettings
 from mqguard.proxy.cluster.errors import ClusterUnavailable
-from mqguard.proxy.cluster.routes import Routes, RouteSettings
+from mqguard.proxy.cluster.lookups import LookupSettings
+from mqguard.proxy.cluster.routes import Routes
 from mqguard.remoting.bodies.topics import TopicRouteData
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
@@ -282,7 +283,7 @@ def test_addresses_have_hosts_of_both_families() -> None:
     assert split_address("broker-a.example:65535") == ("broker-a.example", 65535)
 
 
-Found = TopicRouteData | ClusterUnavailable | None
+Found = TopicRouteData | LinkError | None
 
 
 async def route_of(routes: Routes, topic: str, owner: str = "alice") -> Found:
@@ -293,7 +294,7 @@ async def route_of(routes: Routes, topic: str, owner: str = "alice") -> Found:
 
 
 @contextlib.asynccontextmanager
-async def routed(addresses: Sequence[str], settings: RouteSettings) -> AsyncIterator[Routes]:
+async def routed(addresses: Sequence[str], settings: LookupSettings) -> AsyncIterator[Routes]:
     connections = Connections(UPSTREAM, asyncio.get_running_loop())
     try:
         yield Routes(NameServers(connections, addresses, 5.0), settings)
@@ -303,7 +304,7 @@ async def routed(addresses: Sequence[str], settings: RouteSettings) -> AsyncIter
 
 @in_loop
 async def test_routes_are_cached_and_outlive_the_name_servers(namesrv: NameServer) -> None:
-    settings = RouteSettings(fresh_s=0.05, absent_s=0.05, max_age_s=0.1)
+    settings = LookupSettings(fresh_s=0.05, absent_s=0.05, max_age_s=0.1)
     async with routed([namesrv.namesrv], settings) as routes:
         with registered(namesrv, "a", "127.0.0.1:101") as broker:
             assert await route_of(routes, "later") is None
@@ -329,7 +330,7 @@ async def test_one_user_cannot_displace_the_routes_of_another() -> None:
         asked.append(command.ext["topic"])
         return encode_reply(command.opaque, 0, None, None, b'{"brokerDatas":[],"queueDatas":[]}')
 
-    async with peer(answer) as server, routed([server], RouteSettings(max_routes=8)) as routes:
+    async with peer(answer) as server, routed([server], LookupSettings(max_values=8)) as routes:
         await route_of(routes, "mine", "bob")
         for number in range(50):
             await route_of(routes, f"t{number}", "mallory")
@@ -347,13 +348,13 @@ async def test_open_requests_are_bounded_and_shared() -> None:
     """Receivers of one topic share a request; a user with too many open ones is refused, and others are not."""
     asked: list[Command] = []
     async with peer(asked.append) as server:
-        async with routed([server], RouteSettings(max_open=4)) as routes:
+        async with routed([server], LookupSettings(max_open=4)) as routes:
             found: list[Found] = []
             for number in range(8):
                 routes.get(f"t{number // 2}", "mallory", found.append)
             assert found == []
             routes.get("t9", "mallory", found.append)
-            assert isinstance(found[0], ClusterUnavailable)
+            assert isinstance(found[0], LinkBusy)
             routes.get("t8", "bob", found.append)
             await until(lambda: len(asked) == 5)
             assert {one.code for one in asked} == {RequestCode.GET_ROUTEINFO_BY_TOPIC}
