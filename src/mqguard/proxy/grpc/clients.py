@@ -95,7 +95,12 @@ class GrpcClient:
     def send(self, frame: bytes) -> None:
         """Take a request of a broker. An answer that comes late has no receiver."""
         command = read_frame(frame)
-        if not command.is_response and not self.closed:
+        if not command.is_response:
+            self.send_command(command)
+
+    def send_command(self, command: Command) -> None:
+        """Take a request of a broker."""
+        if not self.closed:
             self._on_command(self, command)
 
     def close(self, reason: str) -> None:

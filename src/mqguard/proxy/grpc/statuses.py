@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from mqguard.dispatch.request import INTERNAL, error_reply
 from mqguard.errors import MqguardError
 from mqguard.guard.errors import DenialReason, Refused
+from mqguard.net.errors import LinkBusy, LinkError, LinkTimeout
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.rpc.protocol import messages_pb2 as pb
@@ -75,6 +76,8 @@ def of_error(rpc: str, error: Exception) -> pb.Status:
         return pb.Status(code=error.code, message=str(error))
     if isinstance(error, Refused):
         return pb.Status(code=_DENIALS.get(error.reason, pb.UNAUTHORIZED), message=str(error))
+    if isinstance(error, LinkError):
+        return pb.Status(code=_link_code(error), message=str(error))
     if isinstance(error, DecodeError):
         return pb.Status(code=pb.BAD_REQUEST, message=f"the message is not a valid request of {rpc}")
     if not isinstance(error, MqguardError):
@@ -82,6 +85,13 @@ def of_error(rpc: str, error: Exception) -> pb.Status:
         return pb.Status(code=pb.INTERNAL_SERVER_ERROR, message=INTERNAL)
     reply = error_reply(0, error)
     return pb.Status(code=_CODES.get(reply.code, pb.INTERNAL_SERVER_ERROR), message=reply.remark or "")
+
+
+def _link_code(error: LinkError) -> pb.Code:
+    """Return the code for a broker that cannot be reached. Clients send the request again after all of them."""
+    if isinstance(error, LinkBusy):
+        return pb.TOO_MANY_REQUESTS
+    return pb.PROXY_TIMEOUT if isinstance(error, LinkTimeout) else pb.INTERNAL_SERVER_ERROR
 
 
 def of_answer(answer: Command) -> pb.Status:
