@@ -14,6 +14,7 @@ from typing import Final, cast
 from mqguard.model.peer import Channel, Peer
 from mqguard.net import first_bytes, tls
 from mqguard.net.first_bytes import FirstBytes
+from mqguard.net.flow_control import FlowControl
 from mqguard.net.grpc_protocol import GrpcProtocol
 from mqguard.net.link_owner import LinkOwner
 from mqguard.net.link_protocol import LinkProtocol, RemotingProtocol
@@ -40,7 +41,7 @@ _SECONDS_PER_BYTE: Final = 1e-9
 _clock = time.perf_counter
 
 
-class ServerLink(asyncio.Protocol):
+class ServerLink(FlowControl):
     """A connection of a client; a `Link` for the packages above.
 
     Attributes:
@@ -61,7 +62,7 @@ class ServerLink(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_frame_s", "_grace",
+        "_answer_size", "_answered", "_arrived", "_batch", "_ending", "_first", "_frame_s",
         "_grpc", "_is_flush_due", "_is_leaving", "_loop", "_out", "_owner", "_peer_ended", "_protocol", "_reading",
         "_remoting", "_scheduler", "_session", "_take", "_take_plain", "_transport", "account", "announced", "block",
         "closed", "held", "is_counted", "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served",
@@ -69,11 +70,14 @@ class ServerLink(asyncio.Protocol):
     )  # fmt: skip
 
     def __init__(self, owner: LinkOwner["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self._owner = owner
         self._loop = loop
         self._scheduler = owner.scheduler
         self._transport: asyncio.Transport | None = None
-        self._remoting = RemotingProtocol(owner.settings.max_frame, owner.anonymous_limits)
+        self._remoting = RemotingProtocol(
+            owner.settings.max_frame, owner.anonymous_limits, keeps_frames=owner.settings.keeps_frames
+        )
         self._protocol: LinkProtocol = self._remoting
         self._grpc: GrpcProtocol | None = None
         self._session: tls.TlsSession | None = None
@@ -86,7 +90,7 @@ class ServerLink(asyncio.Protocol):
         # Bytes of answers of this iteration. If they are many, the rest is served once the peer has read them.
         self._answered = self._answer_size = 0
         self._frame_s = 0.0
-        self._is_flush_due = self._blocked = self._ending = self._is_leaving = self._peer_ended = False
+        self._is_flush_due = self._ending = self._is_leaving = self._peer_ended = False
         self._reading = True
         self._grace = SlowReaderTimer(loop, owner, self)
         self.peer = Peer("", 0, Channel())
@@ -204,23 +208,16 @@ class ServerLink(asyncio.Protocol):
             self.finish()
         return not self.closed
 
-    def pause_writing(self) -> None:
-        """Stop reading from a peer that does not read its answers."""
-        self._blocked = True
-        self._update_reading()
-        self._grace.start()
-
-    def resume_writing(self) -> None:
-        """Continue with a peer that reads again."""
-        self._blocked = False
-        self._grace.stop()
-        if self._has_input and not self.is_waiting and not self.closed:
+    def _continue(self) -> None:
+        """Serve the input that has waited, if nothing blocks it any more."""
+        if self._has_input and not self._blocked and not self.is_waiting and not self.closed:
             self._scheduler.add(self)
         self._update_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason has no effect
         """Release everything after the connection has ended."""
         self.closed = True
+        self.on_output = None
         self._grace.stop()
         self._release()
         self._out.clear()
@@ -428,7 +425,7 @@ class ServerLink(asyncio.Protocol):
     @property
     def is_unfinished(self) -> bool:
         """True if the rest of a header, a handshake, a frame or the close is missing."""
-        if self.is_waiting and not self.closed:
+        if (self.is_waiting or self._is_input_held) and not self.closed:
             return False
         return self.closed or bool(self._first.is_unfinished or self._protocol.is_unfinished or self.is_shaking_hands)
 

@@ -66,6 +66,7 @@ class NetSettings:
         tls: TLS on the same port.
         backlog: Connections that the system queues before they are accepted.
         reuse_port: True if several processes share the port.
+        keeps_frames: True to add the bytes of its frame to each command.
     """
 
     max_frame: int = 16 * 1024 * 1024
@@ -91,3 +92,4 @@ class NetSettings:
     tls: TlsSettings = TlsSettings()
     backlog: int = 4096
     reuse_port: bool = False
+    keeps_frames: bool = False

@@ -21,6 +21,7 @@ class Command(msgspec.Struct, gc=False):
         remark: Text for users, usually in responses.
         ext: The header's ext fields, all texts.
         body: Raw bytes after the header.
+        frame: The whole frame as received, if the reader keeps frames; else empty.
     """
 
     code: int
@@ -31,6 +32,7 @@ class Command(msgspec.Struct, gc=False):
     remark: str | None = None
     ext: dict[str, str] = NO_EXT
     body: bytes = b""
+    frame: bytes = b""
 
     @property
     def is_response(self) -> bool:

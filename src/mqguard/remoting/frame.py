@@ -56,6 +56,7 @@ class FrameReader:
     Args:
         max_frame: Maximum frame size in bytes; a longer frame is rejected by its length field, unread.
         limits: Limits by request code; without them only those of the format apply.
+        keeps_frames: True to add the bytes of its frame to each command.
 
     Attributes:
         limits: The current limits. They may be changed between two calls.
@@ -69,16 +70,23 @@ class FrameReader:
         "_data",
         "_head",
         "_held",
+        "_keeps_frames",
         "_max_frame",
         "_need",
         "_skip",
+        "_start",
         "has_input",
         "is_unfinished",
         "limits",
     )
 
-    def __init__(self, max_frame: int = DEFAULT_MAX_FRAME, limits: FrameLimits | None = None) -> None:
+    def __init__(
+        self, max_frame: int = DEFAULT_MAX_FRAME, limits: FrameLimits | None = None, *, keeps_frames: bool = False
+    ) -> None:
         self._max_frame = max_frame
+        self._keeps_frames = keeps_frames
+        # The received part of an unfinished frame before its body, if frames are kept.
+        self._start = b""
         self.limits = _NO_LIMITS if limits is None else limits
         self._data = b""
         self._at = 0
@@ -161,7 +169,8 @@ class FrameReader:
         at, size, max_frame = self._at, len(data), self._max_frame
         stop = at + most if most < size else size
         limits = self.limits
-        max_header, max_fields, unchecked = limits.header, limits.fields, limits.unchecked
+        max_header, max_fields = limits.header, limits.fields
+        unchecked = -1 if self._keeps_frames else limits.unchecked
         while at + 8 <= size and at < stop and len(commands) < count:
             length, word = _unpack_prefix(data, at)
             split = at + 8 + (word & _HEADER_LENGTH_BITS)
@@ -177,7 +186,7 @@ class FrameReader:
             else:
                 command = self._decode(word >> 24, data[at + 8 : split], data[split:end])
             if end - split > unchecked:
-                self._check_body(command, end - split)
+                self._check_body(command, end - split, data[at:end] if self._keeps_frames else b"")
             commands.append(command)
             at = end
         if at >= size:
@@ -205,7 +214,12 @@ class FrameReader:
             return read_binary_header(header, body, max_fields)
         raise RemoteProtocolError(f"unknown header form {form}: 0 is JSON, 1 is binary")
 
-    def _check_body(self, command: Command, size: int) -> None:
+    def _check_body(self, command: Command, size: int, frame: bytes = b"") -> None:
+        """Check the size of a body, and keep the frame.
+
+        Raises:
+            FrameRefused: The body is too large.
+        """
         limit = self.limits.body(command.code, is_response=command.is_response)
         if size > limit:
             what = "answer" if command.is_response else "request"
@@ -213,6 +227,7 @@ class FrameReader:
             raise FrameRefused(
                 f"the body of {what} {command.code} has {size} bytes, more than the limit of {limit} bytes", command
             )
+        command.frame = frame
 
     # Frames that arrive in parts
 
@@ -229,7 +244,10 @@ class FrameReader:
             if len(self._held) < self._need:
                 return
             if self._head is not None:
-                self._head.body = bytes(self._held)
+                self._head.body = body = bytes(self._held)
+                if self._keeps_frames:
+                    self._head.frame = self._start + body
+                    self._start = b""
                 commands.append(self._head)
                 self._begin_next()
             elif self._need == 4:
@@ -291,6 +309,7 @@ class FrameReader:
             RemoteProtocolError: The header is invalid.
         """
         length, word = _unpack_prefix(self._held)
+        start = bytes(self._held) if self._keeps_frames else b""
         header = bytes(self._held[8:])
         size = length - 4 - len(header)
         self._begin_next()
@@ -304,9 +323,11 @@ class FrameReader:
         self._skip = 0
         if size:
             self._head = command
+            self._start = start
             self._need = size
             self.is_unfinished = True
         else:
+            command.frame = start
             commands.append(command)
 
 
