@@ -35,6 +35,13 @@ BROKER_FLAGS = (
     ("--port", *_BROKER_PORT),
     _BIND,
 )
+PROXY_FLAGS = (
+    _DATA,
+    ("--namesrv", "namesrvAddr", "The name servers of the cluster, HOST:PORT, separated by `;`."),
+    ("--port", "namesrvListenPort", "The port in place of the name servers, 0 for any free port [default: 9876]."),
+    ("--broker-ports", "proxyBrokerPorts", "The ports for brokers, FIRST-LAST [default: 11000-11255]."),
+    _BIND,
+)
 """Options for single keys of `broker.conf`: the option, the key, and the help."""
 
 _VARIABLES = {"--data": "MQGUARD_DATA"}
@@ -74,7 +81,11 @@ def with_configuration(
 def _options(flags: tuple[tuple[str, str, str], ...]) -> list[Callable[[Callable[..., None]], Callable[..., None]]]:
     return [
         click.option(
-            "--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf."
+            "--config",
+            "path",
+            type=click.Path(path_type=Path),
+            envvar="MQGUARD_CONFIG",
+            help="A broker.conf.",
         ),
         *(click.option(flag, key, envvar=_VARIABLES.get(flag), help=text) for flag, key, text in flags),
         click.option(

@@ -54,14 +54,15 @@ def standalone(configuration: "Configuration", *, brokers: int, demo: bool, as_j
 def _supervise(configuration: "Configuration", brokers: int, *, as_json: bool) -> None:
     from mqguard.runtime.supervisor import Supervisor
 
-    _configure_log(configuration)
+    configure_log(configuration)
     Supervisor(configuration, brokers).run(
-        first_start=lambda found: _print_first_start(found, as_json=as_json),
-        ready=lambda found: _print_ready(found, as_json=as_json),
+        first_start=lambda found: print_first_start(found, as_json=as_json),
+        ready=lambda found: print_ready(found, as_json=as_json),
     )
 
 
-def _configure_log(configuration: "Configuration") -> None:
+def configure_log(configuration: "Configuration") -> None:
+    """Set the level and form of the log."""
     from mqguard.config import server_options
     from mqguard.telemetry import log
 
@@ -82,15 +83,16 @@ def serve(configuration: "Configuration", role: str, *, as_json: bool, then: "Co
     from mqguard.runtime.components import Role
     from mqguard.runtime.server import Server
 
-    _configure_log(configuration)
+    configure_log(configuration)
     Server(configuration, Role(role)).run(
-        first_start=lambda found: _print_first_start(found, as_json=as_json),
-        ready=lambda found: _print_ready(found, as_json=as_json),
+        first_start=lambda found: print_first_start(found, as_json=as_json),
+        ready=lambda found: print_ready(found, as_json=as_json),
         then=then,
     )
 
 
-def _print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:
+def print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:
+    """Print the Super user that a first start has created."""
     name = found.credentials.name
     # Anything but a terminal may be a log, which others read and keep.
     secret = found.credentials.secret.reveal() if sys.stdout.isatty() else None
@@ -106,7 +108,8 @@ def _print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:
     )
 
 
-def _print_ready(found: "Ready", *, as_json: bool) -> None:
+def print_ready(found: "Ready", *, as_json: bool) -> None:
+    """Print the addresses of a server that is ready."""
     served = {
         key: address
         for key, address in (("namesrv", found.namesrv), ("broker", found.broker), ("grpc", found.grpc))

@@ -13,7 +13,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
-from mqguard.config import access_options, grpc_options, properties, server_options, store_options
+from mqguard.config import (
+    access_options,
+    grpc_options,
+    json_file,
+    properties,
+    proxy_options,
+    server_options,
+    store_options,
+)
 from mqguard.config.errors import ConfigInvalid, ValueInvalid
 from mqguard.config.option import ENVIRONMENT_PREFIX, Option
 
@@ -55,6 +63,7 @@ SECTIONS = {
     "broker": "The broker",
     "namesrv": "The name server",
     "grpc": "gRPC clients",
+    "proxy": "In front of a cluster",
     "engine": "Topics, groups and messages",
     "store": "Storage",
     "net": "Connections and TLS",
@@ -63,7 +72,7 @@ SECTIONS = {
 
 OPTIONS: tuple[Option[Any], ...] = tuple(
     value
-    for module in (access_options, store_options, server_options, grpc_options)
+    for module in (access_options, store_options, server_options, grpc_options, proxy_options)
     for value in list(vars(module).values())
     if isinstance(value, Option)
 )
@@ -277,7 +286,7 @@ class _Draft:
         """Add the values of a file."""
         seen: dict[str, int] = {}
         without_effect: list[str] = []
-        for item in properties.parse(_read(path), path.name):
+        for item in _parse(_read(path), path.name):
             place = f"{path.name}:{item.line}"
             if item.key in seen:
                 self._warn(f"{place}: `{item.key}` is also set in line {seen[item.key]}: this one is used")
@@ -360,6 +369,11 @@ class _Draft:
 
     def _warn(self, text: str) -> None:
         self.notices.append(Notice(Level.WARNING, text))
+
+
+def _parse(text: str, name: str) -> list[properties.Property]:
+    """Read a properties file, or the JSON of `rmq-proxy.json`."""
+    return json_file.parse(text, name) if json_file.is_json(text) else properties.parse(text, name)
 
 
 def _summary(file: str, keys: list[str]) -> str:

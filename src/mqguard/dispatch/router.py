@@ -19,7 +19,7 @@ from mqguard.dispatch.request import Defer, DeferredReply, Handler, Request
 from mqguard.dispatch.suspended import NoSuspension, Suspension
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.frame import encode_reply
@@ -45,6 +45,20 @@ class RequestGuard(Protocol):
         ...  # pragma: no cover
 
 
+class ClientAnswers(Protocol):
+    """Requests to clients that wait for answers (`client_calls.ClientCalls`)."""
+
+    def connected(self, link: Link) -> None:
+        """Add a new connection, until `leave`."""
+
+    def take_answer(self, link: Link, command: Command) -> bool:
+        """Take a client's answer; return False if no request waits for it."""
+        ...  # pragma: no cover
+
+    def leave(self, channel: Channel) -> None:
+        """Remove a closed connection."""
+
+
 ErrorReply = Callable[[int, Exception], Reply]
 """Function that returns the answer for any exception of a request with that code."""
 
@@ -61,6 +75,9 @@ class Router:
         suspension: Store of requests that wait for plugins; without it they are refused.
         at_close: Callbacks that get each closed connection.
         at_iteration_end: Callbacks that run in order when all frames of an iteration of the event loop are served.
+
+    Attributes:
+        fallback: Handler of all other codes; without it, the router answers that they are not supported.
     """
 
     def __init__(
@@ -70,16 +87,17 @@ class Router:
         error_reply: ErrorReply,
         *,
         defer: Defer | None = None,
-        client_calls: ClientCalls | None = None,
+        client_calls: ClientAnswers | None = None,
         suspension: Suspension | None = None,
         at_close: Sequence[Callable[[Link], None]] = (),
         at_iteration_end: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._guard = guard
         self._handlers = {code: _exact(code, handler) for code, handler in handlers.items()}
+        self.fallback: Handler | None = None
         self._error_reply = error_reply
         self._defer = defer
-        self._client_calls = ClientCalls() if client_calls is None else client_calls
+        self._client_calls: ClientAnswers = ClientCalls() if client_calls is None else client_calls
         self._suspension = NoSuspension() if suspension is None else suspension
         self._at_close = (lambda link: self._client_calls.leave(link.peer.channel), *at_close)
         self._at_iteration_end = tuple(at_iteration_end)
@@ -116,7 +134,7 @@ class Router:
             PluginCallsPending: Plugins must be called first; nothing has been done.
         """
         command = request.command
-        handler = self._handlers.get(command.code)
+        handler = self._handlers.get(command.code, self.fallback)
         reply = handler(request) if handler else _unsupported(command.code)
         if request.access.pending and (reply is None or reply.code == 0):
             return _unchecked(command)
@@ -138,7 +156,7 @@ class Router:
         try:
             access = admit(command, link.peer)
             # As `handle`, written out: this is the hot path.
-            handler = self._handlers.get(command.code)
+            handler = self._handlers.get(command.code, self.fallback)
             reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
             if access.pending and (reply is None or reply.code == 0):
                 reply = _unchecked(command)

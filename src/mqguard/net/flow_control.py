@@ -2,12 +2,23 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from mqguard.net.liveness import SlowReaderTimer
 
-if TYPE_CHECKING:
-    from mqguard.net.link import ServerLink
+class ReaderTimer(Protocol):
+    """The time that a peer has until it reads its answers (`liveness.SlowReaderTimer`)."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End: the peer reads again."""
+
+    def bound(self, unsent: int) -> None:
+        """Drop the connection if too many bytes wait."""
+
+    def watch(self, unsent: int, *, is_blocked: bool) -> None:
+        """Start or stop the time for answers that the peer does not accept."""
 
 
 class FlowControl(asyncio.Protocol):
@@ -19,7 +30,7 @@ class FlowControl(asyncio.Protocol):
 
     __slots__ = ("_blocked", "_grace", "_is_input_held", "_is_unread", "on_output")
 
-    _grace: "SlowReaderTimer[ServerLink]"
+    _grace: ReaderTimer
 
     def __init__(self) -> None:
         self._blocked = self._is_unread = self._is_input_held = False

@@ -47,16 +47,17 @@ class Role(enum.Enum):
     STANDALONE = "standalone"
     NAMESRV = "namesrv"
     BROKER = "broker"
+    PROXY = "proxy"
 
     @property
     def has_broker(self) -> bool:
         """True if the process has a broker."""
-        return self is not Role.NAMESRV
+        return self in {Role.STANDALONE, Role.BROKER}
 
     @property
     def has_namesrv(self) -> bool:
         """True if the process has a name server."""
-        return self is not Role.BROKER
+        return self in {Role.STANDALONE, Role.NAMESRV}
 
 
 class Components:

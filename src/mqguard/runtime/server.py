@@ -82,7 +82,7 @@ class Ready(NamedTuple):
     brokers: tuple[str, ...] = ()
 
 
-class _Listener(NamedTuple):
+class Listener(NamedTuple):
     """One of the listeners, as metrics and error messages name it.
 
     Attributes:
@@ -96,10 +96,10 @@ class _Listener(NamedTuple):
     remedy: str
 
 
-_BROKER = _Listener("broker", "broker's port", "choose another with --port")
-_NAMESRV = _Listener("namesrv", "name server's port", "choose another with --namesrv-port")
-_GRPC = _Listener("grpc", "gRPC port", "choose another with --grpc-port")
-_VIP = _Listener(
+_BROKER = Listener("broker", "broker's port", "choose another with --port")
+_NAMESRV = Listener("namesrv", "name server's port", "choose another with --namesrv-port")
+_GRPC = Listener("grpc", "gRPC port", "choose another with --grpc-port")
+_VIP = Listener(
     "vip", "VIP channel's port", "choose another broker's port with --port, or set `vipChannelEnable = false`"
 )
 
@@ -169,10 +169,10 @@ class Server:
                 warn_of_unserved(self._data)
             self._net = dataclasses.replace(self._net, tls=with_certificate(self._net.tls, self._config))
             parts = Components(
-                self._role, self._config, loaded, self._data, SystemClock(), _on_admin_created(first_start)
+                self._role, self._config, loaded, self._data, SystemClock(), on_admin_created(first_start)
             )
             try:
-                _run(self._serve(parts, ready, then, parent))
+                run_loop(self._serve(parts, ready, then, parent))
             finally:
                 parts.close()
 
@@ -190,9 +190,9 @@ class Server:
             try:
                 check_port(host, number)
             except OSError as exc:
-                raise _port_error(exc, host, number, listener) from None
+                raise port_error(exc, host, number, listener) from None
 
-    def _ports(self) -> dict[_Listener, int]:
+    def _ports(self) -> dict[Listener, int]:
         """Return the configured port of each listener, 0 for any free one."""
         ports = {}
         if self._role.has_broker:
@@ -210,7 +210,7 @@ class Server:
         watch = StallWatch()
         stop, stopping = asyncio.Event(), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _stop, stop, stopping)
+            loop.add_signal_handler(number, request_stop, stop, stopping)
         if parent is not None:
             loop.add_reader(parent.life, _parent_ended, loop, parent.life, stop, stopping)
         host = settings.bind_address(self._config)
@@ -228,16 +228,16 @@ class Server:
         parts.observe(scheduler, {listener.key: server for listener, server in servers.items()})
         loop.add_signal_handler(signal.SIGHUP, _reload, parts, listening)
         parts.attach(loop, lambda: _end_iterations(*listening))
-        ports: dict[_Listener, int] = {}
+        ports: dict[Listener, int] = {}
         try:
             vip = settings.vip_distance(self._config)
             for listener, wanted in self._ports().items():
                 second = vip if listener is _BROKER else None
-                ports[listener] = await _listen(servers[listener], host, wanted, listener, second=second)
+                ports[listener] = await listen(servers[listener], host, wanted, listener, second=second)
                 if listener is _BROKER:
                     parts.advertise(ports[listener])
             watch.start()
-            _check_certificate_daily(loop, self._config)
+            check_certificate_daily(loop, self._config)
             _Ticker(loop, parts, listening, watch).start()
             found = self._ready(ports)
             # The objects of the start stay until the end, so the collector need not check them again.
@@ -255,7 +255,7 @@ class Server:
                 for server in reversed(listening):
                     ends.create_task(server.stop(GRACE_SECONDS))
 
-    def _ready(self, ports: Mapping[_Listener, int]) -> Ready:
+    def _ready(self, ports: Mapping[Listener, int]) -> Ready:
         ip = self._config.get(server_options.BROKER_IP)
         host = f"[{ip}]" if ":" in ip else ip
         return Ready(
@@ -285,7 +285,9 @@ def log_notices(config: Configuration, *, registers: bool) -> None:
         _LOG.warning("%s", warning)
 
 
-def _check_certificate_daily(loop: asyncio.AbstractEventLoop, config: Configuration) -> None:
+def check_certificate_daily(loop: asyncio.AbstractEventLoop, config: Configuration) -> None:
+    """Log once a day that the certificate ends soon."""
+
     def check() -> None:
         for warning in settings.certificate_warnings(config, dt.datetime.now(dt.UTC)):
             _LOG.warning("%s", warning)
@@ -344,16 +346,20 @@ async def _leave(parts: Components) -> None:
             await left.wait()
 
 
-async def _listen(
-    server: RemotingServer, host: str, port: int, listener: _Listener, *, second: int | None = None
-) -> int:
+async def listen(server: RemotingServer, host: str, port: int, listener: Listener, *, second: int | None = None) -> int:
+    """Start a listener, and return its port.
+
+    Raises:
+        StartFailed: The port cannot be used.
+    """
     try:
         return await server.start(host, port, second=second)
     except OSError as exc:
-        raise _port_error(exc, host, port, listener) from None
+        raise port_error(exc, host, port, listener) from None
 
 
-def _port_error(exc: OSError, host: str, port: int, listener: _Listener) -> StartFailed:
+def port_error(exc: OSError, host: str, port: int, listener: Listener) -> StartFailed:
+    """Return the error for a port that cannot be used."""
     reasons = {
         errno.EADDRINUSE: "is in use: stop the process that listens on it",
         errno.EACCES: "needs privileges that this process does not have: use one above 1023",
@@ -377,17 +383,20 @@ def _reload(parts: Components, servers: tuple[RemotingServer, ...]) -> None:
 def _parent_ended(loop: asyncio.AbstractEventLoop, life: int, stop: asyncio.Event, stopping: threading.Event) -> None:
     loop.remove_reader(life)
     _LOG.error("the process that has started this one has ended, so this one ends too")
-    _stop(stop, stopping)
+    request_stop(stop, stopping)
 
 
-def _stop(stop: asyncio.Event, stopping: threading.Event) -> None:
+def request_stop(stop: asyncio.Event, stopping: threading.Event) -> None:
+    """Have the server stop."""
     stopping.set()
     stop.set()
 
 
-def _on_admin_created(first_start: Callable[[CreatedAdmin], None]) -> Callable[[Credentials, Path], None]:
+def on_admin_created(first_start: Callable[[CreatedAdmin], None]) -> Callable[[Credentials, Path], None]:
+    """Return a receiver of the Super user that a first start creates."""
     return lambda credentials, path: first_start(CreatedAdmin(credentials, path))
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run a server in the event loop."""
     uvloop.run(main)

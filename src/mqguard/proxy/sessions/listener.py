@@ -1,0 +1,174 @@
+"""The sessions of one listener: every request is decided by the guard, and then passed on.
+
+The listener takes the place of a broker or of the name servers.
+"""
+
+# Rule 1: a request reaches the server only after the guard has admitted it, and its objects were checked.
+# Rule 2: what was admitted in an iteration of the event loop leaves in one write at its end, in its order.
+# Rule 3: a request whose objects are being looked up delays no other one. Later requests of its connection overtake it.
+
+import functools
+from typing import Final, cast
+
+import msgspec
+
+from mqguard.dispatch.request import Request, RequestRefused, error_reply
+from mqguard.dispatch.router import Router
+from mqguard.model.peer import Channel
+from mqguard.net.server import Application
+from mqguard.proxy.sessions.ports import NO_RULES, ClientLink, RewriteAnswer, Rules, SessionPorts
+from mqguard.proxy.sessions.session import ClientSession, OnAnswer
+from mqguard.remoting.codes import ResponseCode
+from mqguard.remoting.command import Command
+from mqguard.remoting.frame import encode_request
+from mqguard.remoting.link import Link
+from mqguard.remoting.signed_content import FORMS, check_exact
+
+UNCHECKED: Final = "the guard cannot check which objects this request reaches, so it was refused"
+MAX_CHECKS: Final = 256
+"""Maximum number of requests of one client whose objects are being looked up."""
+
+
+class SessionListener:
+    """The sessions of one listener.
+
+    Args:
+        ports: The guard, and the connections to the server.
+        rules: Answers of the guard itself, checks and changes of requests.
+
+    Attributes:
+        application: Serves the frames of the listener.
+    """
+
+    def __init__(self, ports: SessionPorts, rules: Rules = NO_RULES) -> None:
+        self._ports = ports
+        self._rules = rules
+        self._encode = ports.encode
+        self._sessions: dict[Channel, ClientSession] = {}
+        self._checks: dict[Channel, int] = {}
+        self._to_flush: list[ClientSession] = []
+        router = Router(
+            ports.guard,
+            rules.handlers,
+            error_reply,
+            client_calls=self,
+            suspension=ports.suspension,
+            at_iteration_end=[self.flush, *ports.at_iteration_end],
+        )
+        router.fallback = self._pass_on
+        self.application: Application = router
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def connected_sessions(self) -> int:
+        """Return the number of sessions with a connection to the server."""
+        return sum(session.is_connected for session in self._sessions.values())
+
+    @property
+    def pending(self) -> int:
+        """Return the number of bytes of unfinished frames of the server."""
+        return sum(session.pending for session in self._sessions.values())
+
+    # Called by the router (`dispatch.router.ClientAnswers`)
+
+    def connected(self, link: Link) -> None:
+        """Create the session of a new connection."""
+        # The links of `net.server` can be held back.
+        client = cast("ClientLink", link)
+        self._sessions[link.peer.channel] = ClientSession(client, self._ports.connect, self._to_flush.append)
+
+    def take_answer(self, link: Link, command: Command) -> bool:
+        """Pass the answer of a client on; return False if the server has not asked."""
+        session = self._sessions.get(link.peer.channel)
+        return session is not None and session.answer(command)
+
+    def leave(self, channel: Channel) -> None:
+        """Close the session of a closed connection."""
+        session = self._sessions.pop(channel, None)
+        self._checks.pop(channel, None)
+        if session is not None:
+            session.close()
+
+    def flush(self) -> None:
+        """Write what was admitted in this iteration."""
+        # The list stays the same one: sessions hold its method.
+        sessions = self._to_flush[:]
+        self._to_flush.clear()
+        for session in sessions:
+            session.flush()
+
+    # Requests
+
+    def _pass_on(self, request: Request) -> None:
+        """Pass an admitted request on, at once or after a check of the objects that it reaches.
+
+        Raises:
+            RequestRefused: It cannot be passed on.
+            Refused: A part of it is denied.
+        """
+        command, access = request.command, request.access
+        code = command.code
+        if code in FORMS:
+            check_exact(command)
+        if access.pending:
+            self._check_first(request)
+        else:
+            self._send(request)
+
+    def _check_first(self, request: Request) -> None:
+        check = self._rules.checks.get(request.command.code)
+        channel = request.link.peer.channel
+        count = self._checks.get(channel, 0)
+        if check is None:
+            raise RequestRefused(ResponseCode.NO_PERMISSION, UNCHECKED)
+        if count >= MAX_CHECKS:
+            raise RequestRefused(ResponseCode.SYSTEM_BUSY, f"{MAX_CHECKS} requests of this connection wait for a check")
+        self._checks[channel] = count + 1
+        # INVARIANT: the request passes only in `_checked`, after the check has reported success.
+        request.access.pending = False
+        check(request, functools.partial(self._checked, request))
+
+    def _checked(self, request: Request, failure: Exception | None) -> None:
+        channel = request.link.peer.channel
+        if channel not in self._sessions:
+            return
+        count = self._checks.get(channel, 1) - 1
+        if count:
+            self._checks[channel] = count
+        else:
+            self._checks.pop(channel, None)
+        if failure is None:
+            try:
+                self._send(request)
+            except Exception as exc:  # noqa: BLE001 - any exception becomes an answer
+                failure = exc
+        if failure is not None:
+            request.respond(error_reply(request.command.code, failure))
+
+    def _send(self, request: Request) -> None:
+        command = request.command
+        session = self._sessions.get(request.link.peer.channel)
+        if session is None:
+            return
+        code = command.code
+        rewrite_request, rewrite_answer = self._rules.requests.get(code), self._rules.answers.get(code)
+        if rewrite_request is not None:
+            command = rewrite_request(request)
+        elif request.access.denied is not None:
+            raise request.access.denied.error()
+        on_answer = None if rewrite_answer is None else _on_answer(rewrite_answer, command)
+        session.send(self._encode(command), command, on_answer)
+
+
+def _on_answer(rewrite: RewriteAnswer, request: Command) -> OnAnswer:
+    """Return a function that makes the frame of an answer."""
+    # The request may be large, and rewriting needs its fields only.
+    kept = msgspec.structs.replace(request, body=b"", frame=b"")
+
+    def make(answer: Command) -> bytes:
+        found = rewrite(kept, answer)
+        return answer.frame if found is answer else encode_request(found)
+
+    return make

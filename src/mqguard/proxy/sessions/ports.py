@@ -1,0 +1,108 @@
+"""The needs of sessions: the guard, connections to servers, and rules by request code."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.router import RequestGuard
+from mqguard.dispatch.suspended import Suspension
+from mqguard.proxy.sessions.upstream_frames import Encode
+from mqguard.remoting.command import Command
+from mqguard.remoting.link import Link
+
+RewriteAnswer = Callable[[Command, Command], Command]
+"""Returns an answer in the form for the client, given the request and the answer of the server."""
+
+RewriteRequest = Callable[[Request], Command]
+"""Returns a request in the form for the server. It raises `RequestRefused` for one that cannot be served."""
+
+OnChecked = Callable[[Exception | None], None]
+"""Receiver of the outcome of a check: None if the request may pass, else the error for the client."""
+
+CheckObjects = Callable[[Request, OnChecked], None]
+"""Looks up the objects that a request reaches beyond those it names, and asks the guard about each.
+
+It calls the receiver exactly once, perhaps before it returns.
+"""
+
+
+class Rules(NamedTuple):
+    """The requests that a listener answers, checks or changes, by request code.
+
+    Attributes:
+        handlers: Requests that the guard answers itself.
+        checks: Checks of objects. Without one, a request whose objects must be checked is refused.
+        requests: Changes of requests.
+        answers: Changes of answers.
+    """
+
+    handlers: Mapping[int, Handler]
+    checks: Mapping[int, CheckObjects]
+    requests: Mapping[int, RewriteRequest]
+    answers: Mapping[int, RewriteAnswer]
+
+
+NO_RULES = Rules({}, {}, {}, {})
+
+
+class ClientLink(Link, Protocol):
+    """A connection of a client whose input can be held back (`net.link.ServerLink`)."""
+
+    on_output: Callable[[bool], None] | None
+
+    def hold_input(self) -> None:
+        """Serve no further requests until `release_input`."""
+
+    def release_input(self) -> None:
+        """Continue to serve requests."""
+
+
+class UpstreamConnection(Protocol):
+    """The connection of one session to its server (`net.relay.Relay`)."""
+
+    def write(self, data: bytes, *, expects_answer: bool) -> None:
+        """Give bytes to the server."""
+
+    def pause_reading(self) -> None:
+        """Take no further bytes of the server."""
+
+    def resume_reading(self) -> None:
+        """Take bytes of the server again."""
+
+    def close(self) -> None:
+        """Close the connection; nothing more is reported."""
+
+
+class UpstreamOwner(Protocol):
+    """The user of a connection to a server (`net.relay.RelayOwner`)."""
+
+    def received(self, data: bytes) -> None:
+        """Take bytes of the server."""
+
+    def blocked(self, *, is_blocked: bool) -> None:
+        """Stop, or continue, to give bytes to the server."""
+
+    def ended(self, reason: str) -> None:
+        """Note the end of the connection, or that it could not be opened."""
+
+
+Connect = Callable[[UpstreamOwner], UpstreamConnection]
+"""Opens a connection to the server of a listener."""
+
+
+class SessionPorts(NamedTuple):
+    """The guard, and the connections to the server of a listener.
+
+    Attributes:
+        guard: The guard.
+        connect: Opens a connection to the server.
+        encode: Encodes a request for the server: with the guard's signature, or as it came.
+        suspension: The requests that wait for plugins; None without plugins.
+        at_iteration_end: Callbacks for the end of an iteration of the event loop.
+    """
+
+    guard: RequestGuard
+    connect: Connect
+    encode: Encode
+    suspension: Suspension | None = None
+    at_iteration_end: Sequence[Callable[[], None]] = ()

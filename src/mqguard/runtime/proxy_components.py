@@ -1,0 +1,170 @@
+"""All parts of `mqguard proxy` except its listeners: the guard, the cluster behind it, and the sessions of clients."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mqguard.config import access_options, proxy_options, server_options
+from mqguard.config.loader import Configuration
+from mqguard.dispatch.access_requests import CHANGE_CODES, AccessProcessor, DenialProcessor
+from mqguard.dispatch.request import Handler
+from mqguard.model.process import Clock
+from mqguard.net.relay import Relay, RelaySettings
+from mqguard.net.server import Application
+from mqguard.proxy.cluster.connections import Connections, NameServers
+from mqguard.proxy.cluster.directory import Directory
+from mqguard.proxy.sessions.listener import SessionListener
+from mqguard.proxy.sessions.ports import Rules, SessionPorts, UpstreamOwner
+from mqguard.proxy.sessions.routes import route_rules
+from mqguard.proxy.sessions.upstream_frames import encode_unsigned, signer
+from mqguard.runtime import plugins, settings
+from mqguard.runtime.access import OnAdminCreated
+from mqguard.runtime.access_components import AccessComponents
+from mqguard.runtime.broker_listeners import BrokerTarget
+from mqguard.runtime.sharing.validity import ValidityCheck
+
+Addresses = Callable[[], Sequence[tuple[str, int]]]
+"""Returns the host and port of each server that a session may connect to, the preferred one first."""
+
+
+class ClusterAddresses:
+    """The addresses of brokers and those of the guard.
+
+    Args:
+        host: The host under which clients reach the guard.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = f"[{host}]" if ":" in host else host
+        self._ports: dict[str, int] = {}
+
+    def put(self, target: BrokerTarget) -> None:
+        """Note that the guard offers a broker, or that the broker has moved."""
+        self._ports[target.address] = target.port
+
+    def remove(self, target: BrokerTarget) -> None:
+        """Note that a broker has left."""
+        self._ports.pop(target.address, None)
+
+    def advertised(self, address: str) -> str | None:
+        """Return the address of the guard for that of a broker, None if it has none."""
+        port = self._ports.get(address)
+        return None if port is None else f"{self._host}:{port}"
+
+
+class ProxyComponents:
+    """The parts of a guard in front of a cluster.
+
+    Args:
+        config: The configuration.
+        loaded: The plugins of the configuration.
+        data: The data directory, locked by this process.
+        clock: The clock.
+        first_start: Called if a Super user was created.
+
+    Raises:
+        ConfigInvalid: A setting cannot be used.
+        StartFailed: A file cannot be written.
+        MetadataStoreFailed: Users and policies cannot be opened.
+
+    Attributes:
+        access: Access control.
+        addresses: The addresses of brokers and those of the guard.
+        sessions: The sessions of each listener, by its key.
+    """
+
+    def __init__(
+        self,
+        config: Configuration,
+        loaded: plugins.LoadedPlugins,
+        data: Path,
+        clock: Clock,
+        first_start: OnAdminCreated,
+    ) -> None:
+        self._config = config
+        with contextlib.ExitStack() as opened:
+            self.access = AccessComponents(config, loaded, data, clock, first_start, opened)
+            self._opened = opened.pop_all()
+        self.addresses = ClusterAddresses(config.get(server_options.BROKER_IP))
+        self.sessions: dict[str, SessionListener] = {}
+        self._handlers = self._access_handlers(clock)
+        upstream = settings.upstream_settings(config)
+        self._relay_settings = RelaySettings(
+            tls=upstream.tls,
+            connect_s=config.get(proxy_options.CONNECT_TIMEOUT) / 1000,
+            silence_s=config.get(proxy_options.ANSWER_TIMEOUT) / 1000,
+        )
+        signs = upstream.credentials is not None and config.get(proxy_options.SIGN_REQUESTS)
+        self._encode = signer(upstream.credentials) if signs and upstream.credentials else encode_unsigned
+        self._upstream = upstream
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> Directory:
+        """Set the event loop of the requests, and return the brokers of the cluster, which are not polled yet.
+
+        Args:
+            loop: The event loop.
+            end_iteration: Requests the end of an iteration without input.
+        """
+        self._loop = loop
+        self.access.attach(loop, end_iteration)
+        self.connections = Connections(self._upstream, loop)
+        self._opened.callback(self.connections.close)
+        pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
+        names = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in pairs]
+        self.name_servers = NameServers(self.connections, names)
+        self.directory = Directory(self.name_servers)
+        self._opened.callback(self.directory.close)
+        return self.directory
+
+    def name_server_sessions(self) -> Application:
+        """Return what serves the clients of the listener that stands for the name servers."""
+        pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
+        return self._application("namesrv", lambda: pairs)
+
+    def broker_sessions(self, target: BrokerTarget) -> Application:
+        """Return what serves the clients of the listener that stands for a broker."""
+        return self._application(target.key, target.addresses)
+
+    def _application(self, key: str, addresses: Addresses) -> Application:
+        loop = self._loop
+        assert loop is not None  # noqa: S101, `attach` comes first
+
+        def connect(owner: UpstreamOwner) -> Relay:
+            relay = Relay(loop, self._relay_settings, owner)
+            relay.connect(addresses())
+            return relay
+
+        ports = SessionPorts(
+            self.access.admission, connect, self._encode, self.access.suspension, [self.access.audit.end_iteration]
+        )
+        rules = Rules(self._handlers, {}, {}, route_rules(self.addresses.advertised))
+        self.sessions[key] = sessions = SessionListener(ports, rules)
+        follower = self.access.follower
+        if follower is None:
+            return sessions.application
+        return ValidityCheck(sessions.application, follower, lambda _reason: sessions.flush())
+
+    def _access_handlers(self, clock: Clock) -> dict[int, Handler]:
+        """Return the handlers of requests about users, policies and decisions, which the guard answers itself."""
+        access, exposure = self.access, settings.broker_settings(self._config).secret_exposure
+        handlers = AccessProcessor(
+            access.manager,
+            access.audit.trail,
+            access.key,
+            exposure,
+            clock,
+            anonymous_administers=not self._config.get(access_options.AUTHENTICATION_ENABLED),
+        ).handlers()
+        if access.remote is not None:
+            handlers = {**handlers, **dict.fromkeys(CHANGE_CODES, access.remote.forward)}
+        return {**handlers, **DenialProcessor(access.guard.denials, access.manager).handlers()}
+
+    def tick(self) -> None:
+        """Do the work that is due by the clock; the caller must end the iteration afterwards."""
+        self.access.audit.tick()
+
+    def close(self) -> None:
+        """Close all connections to the cluster, and all files."""
+        self._opened.close()
