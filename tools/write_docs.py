@@ -24,6 +24,7 @@ from mqguard.guard.permissions import Actions
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
 from mqguard.guard.requirements.row import Requirement, RequirementLevel, ResourceField, WhenAbsent
 from mqguard.guard.requirements.rpc import RPC_TABLE
+from mqguard.proxy.sessions import rewriting_table
 from mqguard.remoting.codes import CODE_NAMES
 from mqguard.runtime.changeable_options import CHANGEABLE
 
@@ -286,6 +287,22 @@ def _actions_in_words(actions: Actions) -> str:
     return " or ".join(action.value for action in sorted(actions, key=_ORDER.__getitem__))
 
 
+REWRITING = ROOT / "docs" / "proxy-requests.md"
+
+
+def rewriting_page() -> str:
+    """Return `docs/proxy-requests.md` with the changes of each code as they are now."""
+    rows = ["| code | name | changed in requests | changed in answers |", "|--:|---|---|---|"]
+    for code in sorted(set(CODE_NAMES) - rewriting_table.NOT_PASSED_ON):
+        request, answer = rewriting_table.CHANGES.get(code, rewriting_table.RewrittenParts())
+        if code in rewriting_table.ANSWERED_HERE:
+            request = answer = "answered by the guard"
+        elif code in rewriting_table.BETWEEN_COMPONENTS and not (request or answer):
+            request = answer = "between components"
+        rows.append(f"| {code} | {CODE_NAMES[code]} | {request or 'nothing'} | {answer or 'nothing'} |")
+    return PICTURE.sub("\n" + "\n".join(rows) + "\n\n", REWRITING.read_text(encoding="utf-8"))
+
+
 def policy_schema() -> str:
     """Return `docs/policy.schema.json`: the JSON Schema of policy documents."""
     return json.dumps(schema(), indent=2) + "\n"
@@ -371,6 +388,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/cli.md": cli_page,
     "docs/rights-by-task.md": rights_page,
     "docs/requirements.md": requirements_page,
+    "docs/proxy-requests.md": rewriting_page,
     "docs/policy.schema.json": policy_schema,
     "docs/architecture.md": architecture_page,
     "docs/assurance.md": assurance_page,
