@@ -107,7 +107,7 @@ def test_a_wrong_filter_is_a_clear_error(grpc: GrpcClient, access: Access) -> No
 
 def dead_letters(access: Access, group: str) -> list[bytes]:
     """Return the bodies of the dead letters of a group, whose topic exists from the first one on."""
-    answer = access.admin.call(30, {"topic": f"%DLQ%{group}", "queueId": "0"})
+    answer = access.admin.call(351, {"topic": f"%DLQ%{group}"})
     return read_all(access.admin, f"%DLQ%{group}", "TOOLS_CONSUMER", 0) if answer.code == 0 else []
 
 
