@@ -39,6 +39,7 @@ PROXY_FLAGS = (
     _DATA,
     ("--namesrv", "namesrvAddr", "The name servers of the cluster, HOST:PORT, separated by `;`."),
     ("--port", "namesrvListenPort", "The port in place of the name servers, 0 for any free port [default: 9876]."),
+    ("--grpc-port", *_GRPC_PORT),
     ("--broker-ports", "proxyBrokerPorts", "The ports for brokers, FIRST-LAST [default: 11000-11255]."),
     _BIND,
 )

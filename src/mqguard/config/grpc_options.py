@@ -10,7 +10,8 @@ GRPC_PORT = Option(
     "grpcServerPort",
     option.PORT,
     8081,
-    "The port of `mqguard standalone` for gRPC clients; 0 takes any free one. The broker's port serves them too.",
+    "The port of `mqguard standalone` and `mqguard proxy` for gRPC clients; 0 takes any free one. The port of a broker "
+    "of mqguard serves them too.",
     "grpc",
 )
 MIN_POLLING = Option(

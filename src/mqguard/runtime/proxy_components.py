@@ -11,18 +11,20 @@ from mqguard.dispatch.access_requests import CHANGE_CODES, AccessProcessor, Deni
 from mqguard.dispatch.request import Handler
 from mqguard.model.process import Clock
 from mqguard.net.relay import Relay, RelaySettings
-from mqguard.net.server import Application
+from mqguard.net.server import Application, CallApplication
 from mqguard.proxy.cluster.connections import Connections, NameServers
 from mqguard.proxy.cluster.directory import Directory
 from mqguard.proxy.sessions.listener import SessionListener
 from mqguard.proxy.sessions.ports import Rules, SessionPorts, UpstreamOwner
 from mqguard.proxy.sessions.routes import route_rules
 from mqguard.proxy.sessions.upstream_frames import encode_unsigned, signer
+from mqguard.remoting.command import Command, Reply
 from mqguard.runtime import plugins, settings
 from mqguard.runtime.access import OnAdminCreated
 from mqguard.runtime.access_components import AccessComponents
 from mqguard.runtime.broker_listeners import BrokerTarget
-from mqguard.runtime.sharing.validity import ValidityCheck
+from mqguard.runtime.proxy_grpc import GrpcProxy, with_grpc_limits
+from mqguard.runtime.sharing.validity import CallValidityCheck, ValidityCheck
 
 Addresses = Callable[[], Sequence[tuple[str, int]]]
 """Returns the host and port of each server that a session may connect to, the preferred one first."""
@@ -83,6 +85,7 @@ class ProxyComponents:
         first_start: OnAdminCreated,
     ) -> None:
         self._config = config
+        self._clock = clock
         with contextlib.ExitStack() as opened:
             self.access = AccessComponents(config, loaded, data, clock, first_start, opened)
             self._opened = opened.pop_all()
@@ -99,6 +102,7 @@ class ProxyComponents:
         self._encode = signer(upstream.credentials) if signs and upstream.credentials else encode_unsigned
         self._upstream = upstream
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._grpc_application: Application | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> Directory:
         """Set the event loop of the requests, and return the brokers of the cluster, which are not polled yet.
@@ -109,19 +113,37 @@ class ProxyComponents:
         """
         self._loop = loop
         self.access.attach(loop, end_iteration)
-        self.connections = Connections(self._upstream, loop)
+        self.connections = Connections(with_grpc_limits(self._upstream), loop, on_request=self._serve)
         self._opened.callback(self.connections.close)
         pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
         names = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in pairs]
         self.name_servers = NameServers(self.connections, names)
         self.directory = Directory(self.name_servers)
         self._opened.callback(self.directory.close)
+        self.grpc = GrpcProxy(self._config, self.access, self._clock, self.directory, self.name_servers, end_iteration)
+        self._opened.callback(self.grpc.close)
         return self.directory
+
+    def _serve(self, address: str, command: Command) -> Reply | None:
+        """Serve a request of a broker to the guard itself."""
+        return self.grpc.backend.serve(address, command)
+
+    @property
+    def calls(self) -> CallApplication:
+        """The server of gRPC calls."""
+        check, calls = self._grpc_application, self.grpc.calls
+        return CallValidityCheck(calls, check) if isinstance(check, ValidityCheck) else calls
 
     def name_server_sessions(self) -> Application:
         """Return what serves the clients of the listener that stands for the name servers."""
         pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
         return self._application("namesrv", lambda: pairs)
+
+    def grpc_sessions(self) -> Application:
+        """Return what serves clients of the remoting protocol at the port for gRPC: the same as at a name server's."""
+        pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
+        self._grpc_application = self._application("grpc", lambda: pairs)
+        return self._grpc_application
 
     def broker_sessions(self, target: BrokerTarget) -> Application:
         """Return what serves the clients of the listener that stands for a broker."""
@@ -163,7 +185,11 @@ class ProxyComponents:
 
     def tick(self) -> None:
         """Do the work that is due by the clock; the caller must end the iteration afterwards."""
-        self.access.audit.tick()
+        try:
+            self.grpc.tick()
+        finally:
+            # Denials are logged even if something fails.
+            self.access.audit.tick()
 
     def close(self) -> None:
         """Close all connections to the cluster, and all files."""

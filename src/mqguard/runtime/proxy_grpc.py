@@ -51,7 +51,8 @@ class GrpcProxy:
         name_servers: NameServers,
         end_iteration: Callable[[], None],
     ) -> None:
-        self.backend = ClusterBackend(directory, name_servers, end_iteration)
+        self._follower = access.follower
+        self.backend = ClusterBackend(directory, name_servers, end_iteration, self._is_valid)
         self.face = GrpcFace(
             access.rpc_admission,
             self.backend,
@@ -60,6 +61,10 @@ class GrpcProxy:
             lambda: access.manager.snapshot.version,
             access.suspension,
         )
+
+    def _is_valid(self) -> bool:
+        """Return True if the users and policies of this moment are those that count."""
+        return self._follower is None or self._follower.is_current
 
     @property
     def calls(self) -> CallApplication:
@@ -72,11 +77,8 @@ class GrpcProxy:
 
     def tick(self) -> None:
         """Do the work that is due by the clock."""
-        self.face.tick()
-
-    def end_calls(self) -> None:
-        """End calls that wait, because the server stops."""
-        self.face.server.end_calls()
+        if self._is_valid():
+            self.face.tick()
 
     def close(self) -> None:
         """Stop registering clients."""

@@ -8,9 +8,9 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
-from mqguard.config import proxy_options, server_options
+from mqguard.config import grpc_options, proxy_options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.errors import MqguardError
 from mqguard.net.scheduler import Scheduler
@@ -46,6 +46,14 @@ FIRST_POLL_S: Final = 5.0
 """Maximum seconds that a start waits for the brokers of the cluster. They may also come later."""
 _WAIT_S: Final = 0.02
 _NAMESRV = Listener("namesrv", "name server's port", "choose another with --port")
+_GRPC = Listener("grpc", "gRPC port", "choose another with --grpc-port")
+
+
+class _Ports(NamedTuple):
+    """The ports that clients use first."""
+
+    namesrv: int
+    grpc: int
 
 
 class ProxyServer:
@@ -78,11 +86,13 @@ class ProxyServer:
         """
         log_notices(self._config, registers=True)
         loaded = plugins.load(self._config)
-        host, port = settings.bind_address(self._config), self._config.get(server_options.NAMESRV_LISTEN_PORT)
-        try:
-            check_port(host, port)
-        except OSError as exc:
-            raise port_error(exc, host, port, _NAMESRV) from None
+        host = settings.bind_address(self._config)
+        for listener, option in ((_NAMESRV, server_options.NAMESRV_LISTEN_PORT), (_GRPC, grpc_options.GRPC_PORT)):
+            port = self._config.get(option)
+            try:
+                check_port(host, port)
+            except OSError as exc:
+                raise port_error(exc, host, port, listener) from None
         with contextlib.ExitStack() as locked:
             locked.callback(DataLock(self._data).release)
             self._net = dataclasses.replace(self._net, tls=with_certificate(self._net.tls, self._config))
@@ -102,7 +112,7 @@ class ProxyServer:
         running = _RunningProxy(self._config, self._net, parts, scheduler, loop)
         loop.add_signal_handler(signal.SIGHUP, running.reload)
         try:
-            port = await running.start()
+            ports = await running.start()
             watch.start()
             check_certificate_daily(loop, self._config)
             running.tick(watch)
@@ -110,19 +120,20 @@ class ProxyServer:
             # The objects of the start stay until the end, so the collector need not check them again.
             gc.collect()
             gc.freeze()
-            ready(self._ready(port, running))
+            ready(self._ready(ports, running))
             await stop.wait()
         finally:
             watch.close()
             await running.stop()
 
-    def _ready(self, port: int, running: "_RunningProxy") -> Ready:
+    def _ready(self, ports: "_Ports", running: "_RunningProxy") -> Ready:
         ip = self._config.get(server_options.BROKER_IP)
         host = f"[{ip}]" if ":" in ip else ip
         return Ready(
             cluster=self._config.get(server_options.CLUSTER_NAME),
             role=Role.PROXY,
-            namesrv=f"{host}:{port}",
+            namesrv=f"{host}:{ports.namesrv}",
+            grpc=f"{host}:{ports.grpc}",
             broker="",
             bind=settings.bind_address(self._config),
             data=self._data,
@@ -152,28 +163,31 @@ class _RunningProxy:
         self._host = settings.bind_address(config)
         self._directory = parts.attach(loop, self._end_iterations)
         self._name_server = RemotingServer(parts.name_server_sessions(), net, scheduler)
+        self._grpc = RemotingServer(parts.grpc_sessions(), net, scheduler, parts.calls)
         ports = PortAssignment(
             config.get(server_options.STORE_PATH) / PORTS_FILE, config.get(proxy_options.BROKER_PORTS)
         )
         self.listeners = BrokerListeners(
             loop, self._host, settings.vip_distance(config), ports, self._create, parts.addresses
         )
-        metrics.observe_servers(parts.access.metrics, scheduler, {"namesrv": self._name_server})
+        metrics.observe_servers(parts.access.metrics, scheduler, {"namesrv": self._name_server, "grpc": self._grpc})
 
     def _create(self, target: BrokerTarget) -> RemotingServer:
         return RemotingServer(self._parts.broker_sessions(target), self._net, self._scheduler)
 
-    async def start(self) -> int:
-        """Listen for clients of the name servers, and follow the brokers; return the port.
+    async def start(self) -> _Ports:
+        """Listen for clients of the name servers and of gRPC, and follow the brokers; return the ports.
 
         Raises:
-            StartFailed: The port is in use.
+            StartFailed: A port is in use.
         """
         port = self._config.get(server_options.NAMESRV_LISTEN_PORT)
-        found = await listen(self._name_server, self._host, port, _NAMESRV)
+        namesrv = await listen(self._name_server, self._host, port, _NAMESRV)
+        grpc = await listen(self._grpc, self._host, self._config.get(grpc_options.GRPC_PORT), _GRPC)
         self._directory.add_listener(self.listeners.changed)
         self._directory.start()
-        return found
+        self._parts.grpc.start()
+        return _Ports(namesrv, grpc)
 
     async def wait_for_brokers(self) -> None:
         """Wait until the brokers that the name servers know are served, for a limited time."""
@@ -199,7 +213,7 @@ class _RunningProxy:
             server.end_iteration_soon()
 
     def _servers(self) -> list[RemotingServer]:
-        return [self._name_server, *self.listeners.servers.values()]
+        return [self._name_server, self._grpc, *self.listeners.servers.values()]
 
     def reload(self) -> None:
         """Read the TLS files again, and open the files of the audit log anew."""
@@ -218,3 +232,4 @@ class _RunningProxy:
         async with asyncio.TaskGroup() as ends:
             ends.create_task(self.listeners.stop(GRACE_SECONDS))
             ends.create_task(self._name_server.stop(GRACE_SECONDS))
+            ends.create_task(self._grpc.stop(GRACE_SECONDS))

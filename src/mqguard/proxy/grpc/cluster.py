@@ -75,9 +75,17 @@ class ClusterBackend:
         directory: The brokers.
         name_servers: The name servers, for routes.
         end_iteration: Requests the end of an iteration without input, which sends answers to clients.
+        is_valid: Returns True if the users and policies of this moment are those that count.
     """
 
-    def __init__(self, directory: Directory, name_servers: NameServers, end_iteration: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        name_servers: NameServers,
+        end_iteration: Callable[[], None],
+        is_valid: Callable[[], bool],
+    ) -> None:
+        self.is_valid = is_valid
         self._directory = directory
         self._name_servers = name_servers
         self._end_iteration = end_iteration
@@ -389,7 +397,9 @@ class _Request:
         command = self._command
         if command.code not in _WAITS or answer.code != ResponseCode.SUCCESS:
             return answer
-        if self._on_answer is None or not (self._access.is_current() or self._access.still_allowed()):
+        access = self._access
+        is_allowed = self._backend.is_valid() and (access.is_current() or access.still_allowed())
+        if self._on_answer is None or not is_allowed:
             if command.code == RequestCode.POP_MESSAGE:
                 self._give_back(answer)
             return Command(ResponseCode.PULL_NOT_FOUND, answer.opaque, answer.flag)
