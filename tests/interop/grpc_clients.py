@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fixtures.access import ADMIN, CREATE_TOPIC, create_user, entry, expect, grant
-from tests.fixtures.server import Server, environment
+from tests.fixtures.server import GuardProxy, Server, environment
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import User, Wire
 from tests.interop.driver import Driver
@@ -168,8 +168,8 @@ def create_group(admin: Wire, group: str, **settings: object) -> None:
 
 
 def endpoint_of(server: Server) -> str:
-    """Return the address for gRPC clients: the broker's port of our server, another port of another one."""
-    return server.broker if _IS_OURS else server.grpc
+    """Return the address for gRPC clients: the broker's port of our broker, another port of another server."""
+    return server.broker if _IS_OURS and not isinstance(server, GuardProxy) else server.grpc
 
 
 @contextmanager

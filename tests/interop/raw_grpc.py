@@ -134,6 +134,17 @@ class RawClient:
         )
         return method(request, timeout=SECONDS, metadata=self._dialect.fields(self._id, self._user))
 
+    def set_id(self, client_id: str) -> None:
+        """Choose the client id of the next calls."""
+        self._id = client_id
+
+    def cancel(self, rpc: str, request: Any, *, seconds: float) -> None:
+        """Make a call with several answers, and cancel it after a time."""
+        method = self._channel.unary_stream(f"{SERVICE}{rpc}", lambda message: message.SerializeToString())
+        waiting = method(request, timeout=SECONDS, metadata=self._dialect.fields(self._id, self._user))
+        time.sleep(seconds)
+        waiting.cancel()
+
     def answers(self, rpc: str, request: Any, answer: type[Any]) -> list[Any]:
         """Make a call with several answers."""
         method = self._channel.unary_stream(

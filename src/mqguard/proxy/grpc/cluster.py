@@ -374,8 +374,8 @@ class _Request:
         self._access.pending = False
         if found is None:
             self._send()
-        elif isinstance(found, Refused) and self._command.code == RequestCode.END_TRANSACTION:
-            # It is a secret that there is a transaction, as in a broker of this process.
+        elif isinstance(found, (Refused, Command)) and self._command.code == RequestCode.END_TRANSACTION:
+            # A client must not read from the answer if there is a transaction of others.
             self._finish(Command(ResponseCode.SYSTEM_ERROR, 0, FLAG_RESPONSE, remark=_NO_TRANSACTION))
         else:
             self._finish(_neutral(found, self._broker) if isinstance(found, LinkError) else found)
