@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -45,12 +46,10 @@ def alice(admin: Wire, name: Name) -> User:
 
 def test_routes_and_cluster_information_name_the_guard(guard: GuardProxy) -> None:
     with Wire(guard.namesrv_port, ADMIN) as wire:
-        route = expect(wire.call(ROUTE, {"topic": "TBW102"})).json()
-        info = expect(wire.call(CLUSTER_INFO)).json()
+        route = expect(wire.call(ROUTE, {"topic": "TBW102", "acceptStandardJsonOnly": "true"})).json()
+        info = expect(wire.call(CLUSTER_INFO)).body.decode()
     assert [data["brokerAddrs"] for data in route["brokerDatas"]] == [{"0": guard.broker}]
-    assert {name: data["brokerAddrs"] for name, data in info["brokerAddrTable"].items()} == {
-        "apache-a": {"0": guard.broker}
-    }
+    assert re.findall(r"127[.]0[.]0[.]1:[0-9]+", info) == [guard.broker]
 
 
 def test_only_granted_requests_reach_the_broker(guard: GuardProxy, admin: Wire, alice: User, name: Name) -> None:

@@ -38,6 +38,9 @@ class RelaySettings(NamedTuple):
 class RelayOwner(Protocol):
     """The user of a connection."""
 
+    def opened(self, local: str) -> None:
+        """Note that the connection is open, and our own address of it."""
+
     def received(self, data: bytes) -> None:
         """Take bytes of the server."""
 
@@ -192,6 +195,8 @@ class Relay(asyncio.Protocol):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self._is_paused:
             opened.pause_reading()
+        name = opened.get_extra_info("sockname")
+        self._owner.opened(f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}")
         early, self._early, self._early_size = self._early, [], 0
         was_blocked, self._is_blocked = self._is_blocked, False
         if early:

@@ -1,11 +1,11 @@
-"""The frames of a server that are passed on to a client: runs of whole frames, and frames that must be read.
+"""The frames of a server that are passed on to a client: where each begins and ends, and what it answers.
 
 Rule 1: only whole frames are given out, so that other frames can be put between them.
-Rule 2: a frame is passed on unread only if its header shows that it is an answer, and no answer is wanted.
+Rule 2: a header is not decoded if it has the form that servers write. The number of an answer is searched in it.
 """
 
+import re
 import struct
-from collections.abc import Container
 from typing import Final
 
 from mqguard.remoting.command import Command, RemoteProtocolError
@@ -14,28 +14,30 @@ from mqguard.remoting.header import read_binary_header, read_json_header
 
 _ANSWER: Final = b'"flag":1,'
 """Shows an answer in a JSON header. It cannot be part of a text, in which quotes have a backslash."""
-_FLAG_OFFSET: Final = 12
+_OPAQUE: Final = re.compile(rb'"opaque":(-?[0-9]{1,10})[,}]')
+_BINARY_FLAG: Final = 12
 """Offset of the lowest byte of `flag` in a binary header."""
+_BINARY_OPAQUE: Final = struct.Struct(">5xi")
 _START: Final = 8
 _HEADER_LENGTH_BITS: Final = 0xFFFFFF
 
 _unpack_prefix = struct.Struct(">II").unpack_from
+_find_opaque = _OPAQUE.search
 
-Part = bytes | Command
+ServerFrame = tuple[int, int, int, int | None]
+"""Begin, begin of the body and end of a frame, and the number of the request that it answers; None for a request."""
 
 
 class RelayReader:
-    """Splits the bytes of one connection.
+    """Finds the frames in the bytes of one connection.
 
     Args:
-        wanted: Numbers of the requests whose answers must be read.
         max_frame: Maximum frame size in bytes.
     """
 
-    __slots__ = ("_held", "_held_size", "_max_frame", "_need", "_wanted")
+    __slots__ = ("_held", "_held_size", "_max_frame", "_need")
 
-    def __init__(self, wanted: Container[int], max_frame: int = DEFAULT_MAX_FRAME) -> None:
-        self._wanted = wanted
+    def __init__(self, max_frame: int = DEFAULT_MAX_FRAME) -> None:
         self._max_frame = max_frame
         self._held: list[bytes] = []
         self._held_size = self._need = 0
@@ -45,26 +47,18 @@ class RelayReader:
         """The number of bytes of an unfinished frame."""
         return self._held_size
 
-    def feed(self, data: bytes) -> list[Part]:
+    def feed(self, data: bytes) -> tuple[bytes, list[ServerFrame]]:
         """Take the next bytes of the connection.
 
         Returns:
-            Whole frames in order: bytes to be passed on, and commands (with their frame) to be read.
+            Bytes, and the whole frames in them, one after the other from the first byte.
 
         Raises:
             RemoteProtocolError: The bytes are not frames.
         """
-        if self._held:
-            self._held.append(data)
-            self._held_size += len(data)
-            if self._held_size < self._need:
-                return []
-            data = b"".join(self._held)
-            self._held.clear()
-            self._held_size = 0
-        parts: list[Part] = []
-        start = at = 0
-        size, is_any_wanted = len(data), bool(self._wanted)
+        data = self._complete(data)
+        frames: list[ServerFrame] = []
+        at, size = 0, len(data)
         self._need = _START
         while at + _START <= size:
             length, word = _unpack_prefix(data, at)
@@ -74,42 +68,50 @@ class RelayReader:
             if end > size:
                 self._need = end - at
                 break
-            if is_any_wanted or not _is_answer(data, word >> 24, at + _START, split):
-                command = _read(word >> 24, data[at + _START : split], data[split:end])
-                if not command.is_response or command.opaque in self._wanted:
-                    if start < at:
-                        parts.append(data[start:at])
-                    command.frame = data[at:end]
-                    parts.append(command)
-                    start = end
+            frames.append((at, split, end, _answered(data, word >> 24, at + _START, split)))
             at = end
-        if start < at:
-            parts.append(data[start:at])
-        self._hold(data[at:])
-        return parts
+        if at < size:
+            rest = data[at:]
+            self._held.append(rest)
+            self._held_size = len(rest)
+        return data, frames
 
-    def _hold(self, data: bytes) -> None:
-        """Keep the start of a frame."""
-        if data:
-            self._held.append(data)
-            self._held_size = len(data)
+    def _complete(self, data: bytes) -> bytes:
+        """Return the bytes with those before; nothing if the unfinished frame is still not complete."""
+        if not self._held:
+            return data
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size < self._need:
+            return b""
+        data = b"".join(self._held)
+        self._held.clear()
+        self._held_size = 0
+        return data
 
 
-def _is_answer(data: bytes, form: int, at: int, split: int) -> bool:
-    """Return True if a header is certainly that of an answer."""
-    if form == JSON:
-        return data.find(_ANSWER, at, split) >= 0
-    return form == BINARY and at + _FLAG_OFFSET < split and bool(data[at + _FLAG_OFFSET] & 1)
-
-
-def _read(form: int, header: bytes, body: bytes) -> Command:
+def read_server_frame(data: bytes, at: int, split: int, end: int) -> Command:
     """Decode a frame.
 
     Raises:
         RemoteProtocolError: It is not valid.
     """
+    form, header = data[at + 4], data[at + _START : split]
     if form == JSON:
-        return read_json_header(header, body)
+        return read_json_header(header, data[split:end])
     if form == BINARY:
-        return read_binary_header(header, body)
+        return read_binary_header(header, data[split:end])
     raise RemoteProtocolError(f"unknown header form {form}: 0 is JSON, 1 is binary")
+
+
+def _answered(data: bytes, form: int, at: int, split: int) -> int | None:
+    """Return the number of the request that a frame answers, None for a request."""
+    if form == JSON and data.find(_ANSWER, at, split) >= 0:
+        found = _find_opaque(data, at, split)
+        if found is not None:
+            return int(found[1])
+    if form == BINARY and at + _BINARY_FLAG < split and data[at + _BINARY_FLAG] & 1:
+        opaque: int = _BINARY_OPAQUE.unpack_from(data, at)[0]
+        return opaque
+    command = read_server_frame(data, at - _START, split, split)
+    return command.opaque if command.is_response else None

@@ -15,44 +15,21 @@ from mqguard.net.server import Application, CallApplication
 from mqguard.proxy.cluster.connections import Connections, NameServers
 from mqguard.proxy.cluster.directory import Directory
 from mqguard.proxy.sessions.listener import SessionListener
-from mqguard.proxy.sessions.ports import Rules, SessionPorts, UpstreamOwner
-from mqguard.proxy.sessions.routes import route_rules
+from mqguard.proxy.sessions.ports import RewriteRequest, Rewriting, Rules, SessionPorts, UpstreamOwner
+from mqguard.proxy.sessions.rewriting import topic_registration
 from mqguard.proxy.sessions.upstream_frames import encode_unsigned, signer
+from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.runtime import plugins, settings
 from mqguard.runtime.access import OnAdminCreated
 from mqguard.runtime.access_components import AccessComponents
 from mqguard.runtime.broker_listeners import BrokerTarget
+from mqguard.runtime.proxy_addresses import ProxyAddresses
 from mqguard.runtime.proxy_grpc import GrpcProxy, with_grpc_limits
 from mqguard.runtime.sharing.validity import CallValidityCheck, ValidityCheck
 
 Addresses = Callable[[], Sequence[tuple[str, int]]]
 """Returns the host and port of each server that a session may connect to, the preferred one first."""
-
-
-class ClusterAddresses:
-    """The addresses of brokers and those of the guard.
-
-    Args:
-        host: The host under which clients reach the guard.
-    """
-
-    def __init__(self, host: str) -> None:
-        self._host = f"[{host}]" if ":" in host else host
-        self._ports: dict[str, int] = {}
-
-    def put(self, target: BrokerTarget) -> None:
-        """Note that the guard offers a broker, or that the broker has moved."""
-        self._ports[target.address] = target.port
-
-    def remove(self, target: BrokerTarget) -> None:
-        """Note that a broker has left."""
-        self._ports.pop(target.address, None)
-
-    def advertised(self, address: str) -> str | None:
-        """Return the address of the guard for that of a broker, None if it has none."""
-        port = self._ports.get(address)
-        return None if port is None else f"{self._host}:{port}"
 
 
 class ProxyComponents:
@@ -74,6 +51,7 @@ class ProxyComponents:
         access: Access control.
         addresses: The addresses of brokers and those of the guard.
         sessions: The sessions of each listener, by its key.
+        name_server_port: The port of the listener in place of the name servers; 0 before it listens.
     """
 
     def __init__(
@@ -89,7 +67,9 @@ class ProxyComponents:
         with contextlib.ExitStack() as opened:
             self.access = AccessComponents(config, loaded, data, clock, first_start, opened)
             self._opened = opened.pop_all()
-        self.addresses = ClusterAddresses(config.get(server_options.BROKER_IP))
+        host = config.get(server_options.BROKER_IP)
+        ip = settings.resolve(host, config.source(server_options.BROKER_IP))
+        self.addresses = ProxyAddresses(host, ip)
         self.sessions: dict[str, SessionListener] = {}
         self._handlers = self._access_handlers(clock)
         upstream = settings.upstream_settings(config)
@@ -103,6 +83,7 @@ class ProxyComponents:
         self._upstream = upstream
         self._loop: asyncio.AbstractEventLoop | None = None
         self._grpc_application: Application | None = None
+        self.name_server_port = 0
 
     def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> Directory:
         """Set the event loop of the requests, and return the brokers of the cluster, which are not polled yet.
@@ -119,6 +100,7 @@ class ProxyComponents:
         names = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in pairs]
         self.name_servers = NameServers(self.connections, names)
         self.directory = Directory(self.name_servers)
+        self.addresses.on_unknown = lambda _address: self.directory.refresh()
         self._opened.callback(self.directory.close)
         self.grpc = GrpcProxy(self._config, self.access, self._clock, self.directory, self.name_servers, end_iteration)
         self._opened.callback(self.grpc.close)
@@ -137,19 +119,24 @@ class ProxyComponents:
     def name_server_sessions(self) -> Application:
         """Return what serves the clients of the listener that stands for the name servers."""
         pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
-        return self._application("namesrv", lambda: pairs)
+        return self._application("namesrv", lambda: pairs, lambda: self.name_server_port)
 
     def grpc_sessions(self) -> Application:
         """Return what serves clients of the remoting protocol at the port for gRPC: the same as at a name server's."""
         pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
-        self._grpc_application = self._application("grpc", lambda: pairs)
+        self._grpc_application = self._application("grpc", lambda: pairs, lambda: self.name_server_port)
         return self._grpc_application
 
     def broker_sessions(self, target: BrokerTarget) -> Application:
         """Return what serves the clients of the listener that stands for a broker."""
-        return self._application(target.key, target.addresses)
+        return self._application(target.key, target.addresses, lambda: target.port)
 
-    def _application(self, key: str, addresses: Addresses) -> Application:
+    def serves_name_servers(self, port: int) -> None:
+        """Set the port of the listener in place of the name servers."""
+        self.name_server_port = port
+        self.addresses.name_servers = self.addresses.text(port)
+
+    def _application(self, key: str, addresses: Addresses, port: Callable[[], int]) -> Application:
         loop = self._loop
         assert loop is not None  # noqa: S101, `attach` comes first
 
@@ -159,9 +146,19 @@ class ProxyComponents:
             return relay
 
         ports = SessionPorts(
-            self.access.admission, connect, self._encode, self.access.suspension, [self.access.audit.end_iteration]
+            self.access.admission,
+            connect,
+            self._encode,
+            _once(lambda: self.addresses.rewriting(port())),
+            self.access.suspension,
+            [self.access.audit.end_iteration],
         )
-        rules = Rules(self._handlers, {}, {}, route_rules(self.addresses.advertised))
+        requests: dict[int, RewriteRequest] = {
+            RequestCode.REGISTER_TOPIC_IN_NAMESRV: lambda request: topic_registration(
+                request.command, self.addresses.brokers
+            )
+        }
+        rules = Rules(self._handlers, {}, requests)
         self.sessions[key] = sessions = SessionListener(ports, rules)
         follower = self.access.follower
         if follower is None:
@@ -194,3 +191,15 @@ class ProxyComponents:
     def close(self) -> None:
         """Close all connections to the cluster, and all files."""
         self._opened.close()
+
+
+def _once(make: Callable[[], Rewriting]) -> Callable[[], Rewriting]:
+    """Return a function that makes one object and returns it each time."""
+    made: list[Rewriting] = []
+
+    def get() -> Rewriting:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get

@@ -183,6 +183,7 @@ class _RunningProxy:
         """
         port = self._config.get(server_options.NAMESRV_LISTEN_PORT)
         namesrv = await listen(self._name_server, self._host, port, _NAMESRV)
+        self._parts.serves_name_servers(namesrv)
         grpc = await listen(self._grpc, self._host, self._config.get(grpc_options.GRPC_PORT), _GRPC)
         self._directory.add_listener(self.listeners.changed)
         self._directory.start()

@@ -10,17 +10,14 @@ The listener takes the place of a broker or of the name servers.
 import functools
 from typing import Final, cast
 
-import msgspec
-
 from mqguard.dispatch.request import Request, RequestRefused, error_reply
 from mqguard.dispatch.router import Router
 from mqguard.model.peer import Channel
 from mqguard.net.server import Application
-from mqguard.proxy.sessions.ports import NO_RULES, ClientLink, RewriteAnswer, Rules, SessionPorts
-from mqguard.proxy.sessions.session import ClientSession, OnAnswer
+from mqguard.proxy.sessions.ports import NO_RULES, ClientLink, Rules, SessionPorts
+from mqguard.proxy.sessions.session import ClientSession
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
-from mqguard.remoting.frame import encode_request
 from mqguard.remoting.link import Link
 from mqguard.remoting.signed_content import FORMS, check_exact
 
@@ -77,7 +74,9 @@ class SessionListener:
         """Create the session of a new connection."""
         # The links of `net.server` can be held back.
         client = cast("ClientLink", link)
-        self._sessions[link.peer.channel] = ClientSession(client, self._ports.connect, self._to_flush.append)
+        self._sessions[link.peer.channel] = ClientSession(
+            client, self._ports.connect, self._ports.rewriting(), self._to_flush.append
+        )
 
     def take_answer(self, link: Link, command: Command) -> bool:
         """Pass the answer of a client on; return False if the server has not asked."""
@@ -153,22 +152,9 @@ class SessionListener:
         if session is None:
             return
         code = command.code
-        rewrite_request, rewrite_answer = self._rules.requests.get(code), self._rules.answers.get(code)
+        rewrite_request = self._rules.requests.get(code)
         if rewrite_request is not None:
             command = rewrite_request(request)
         elif request.access.denied is not None:
             raise request.access.denied.error()
-        on_answer = None if rewrite_answer is None else _on_answer(rewrite_answer, command)
-        session.send(self._encode(command), command, on_answer)
-
-
-def _on_answer(rewrite: RewriteAnswer, request: Command) -> OnAnswer:
-    """Return a function that makes the frame of an answer."""
-    # The request may be large, and rewriting needs its fields only.
-    kept = msgspec.structs.replace(request, body=b"", frame=b"")
-
-    def make(answer: Command) -> bytes:
-        found = rewrite(kept, answer)
-        return answer.frame if found is answer else encode_request(found)
-
-    return make
+        session.send(self._encode(command), command)

@@ -1,6 +1,6 @@
 """The needs of sessions: the guard, connections to servers, and rules by request code."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from mqguard.dispatch.request import Handler, Request
@@ -9,9 +9,6 @@ from mqguard.dispatch.suspended import Suspension
 from mqguard.proxy.sessions.upstream_frames import Encode
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
-
-RewriteAnswer = Callable[[Command, Command], Command]
-"""Returns an answer in the form for the client, given the request and the answer of the server."""
 
 RewriteRequest = Callable[[Request], Command]
 """Returns a request in the form for the server. It raises `RequestRefused` for one that cannot be served."""
@@ -33,16 +30,37 @@ class Rules(NamedTuple):
         handlers: Requests that the guard answers itself.
         checks: Checks of objects. Without one, a request whose objects must be checked is refused.
         requests: Changes of requests.
-        answers: Changes of answers.
     """
 
     handlers: Mapping[int, Handler]
     checks: Mapping[int, CheckObjects]
     requests: Mapping[int, RewriteRequest]
-    answers: Mapping[int, RewriteAnswer]
 
 
-NO_RULES = Rules({}, {}, {}, {})
+NO_RULES = Rules({}, {}, {})
+
+
+class Rewriting(Protocol):
+    """Changes of what a server sends (`rewriting.Rewriter`)."""
+
+    @property
+    def answers(self) -> Container[int]:
+        """The codes of requests whose successful answers may change. Errors of all codes may."""
+        ...  # pragma: no cover
+
+    def answer(self, code: int, frame: bytes) -> bytes:
+        """Return an answer as the client gets it."""
+        ...  # pragma: no cover
+
+    def to_client(self, frame: bytes) -> bytes:
+        """Return a request of the server as the client gets it."""
+        ...  # pragma: no cover
+
+    def connected(self, local: str, client: str) -> None:
+        """Note the client for which the guard has opened a connection, by the guard's address of it."""
+
+    def disconnected(self, local: str) -> None:
+        """Forget a connection of the guard."""
 
 
 class ClientLink(Link, Protocol):
@@ -76,6 +94,9 @@ class UpstreamConnection(Protocol):
 class UpstreamOwner(Protocol):
     """The user of a connection to a server (`net.relay.RelayOwner`)."""
 
+    def opened(self, local: str) -> None:
+        """Note the guard's address of the connection that was opened."""
+
     def received(self, data: bytes) -> None:
         """Take bytes of the server."""
 
@@ -97,6 +118,7 @@ class SessionPorts(NamedTuple):
         guard: The guard.
         connect: Opens a connection to the server.
         encode: Encodes a request for the server: with the guard's signature, or as it came.
+        rewriting: Returns the changes of what the server sends. The listener has its address when it is called.
         suspension: The requests that wait for plugins; None without plugins.
         at_iteration_end: Callbacks for the end of an iteration of the event loop.
     """
@@ -104,5 +126,6 @@ class SessionPorts(NamedTuple):
     guard: RequestGuard
     connect: Connect
     encode: Encode
+    rewriting: Callable[[], Rewriting]
     suspension: Suspension | None = None
     at_iteration_end: Sequence[Callable[[], None]] = ()

@@ -1,23 +1,28 @@
 """One client of a listener with its own connection to the server behind it."""
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
-from mqguard.dispatch.request import INTERNAL, RequestRefused, error_reply
-from mqguard.proxy.sessions.ports import ClientLink, Connect, UpstreamConnection
-from mqguard.proxy.sessions.upstream_frames import encode_unsigned, without_credentials
-from mqguard.remoting.codes import ResponseCode
+from mqguard.dispatch.request import INTERNAL, error_reply
+from mqguard.proxy.sessions.ports import ClientLink, Connect, Rewriting, UpstreamConnection
+from mqguard.proxy.sessions.upstream_frames import encode_unsigned
+from mqguard.remoting.codes import FLAG_ONEWAY
 from mqguard.remoting.command import Command, RemoteProtocolError
 from mqguard.remoting.frame import encode_reply
-from mqguard.remoting.relay_reader import RelayReader
+from mqguard.remoting.relay_reader import RelayReader, read_server_frame
 
-MAX_WANTED: Final = 1_024
-"""Maximum number of open requests of one client whose answers must be read."""
+_LOG = logging.getLogger(__name__)
+
+MAX_OPEN: Final = 8_192
+"""Maximum number of open requests of one client. A further one replaces the oldest, whose answer is dropped then."""
 MAX_ASKED: Final = 1_024
 """Maximum number of requests of the server that one client may still answer. A further one replaces the oldest."""
+_SUCCESS: Final = b'{"code":0,'
+_HEADER: Final = 8
 
-OnAnswer = Callable[[Command], bytes]
-"""Returns the frame for the client, given the answer of the server."""
+OnAnswer = Callable[[bytes], bytes]
+"""Returns the frame for the client, given that of the server."""
 
 
 class ClientSession:
@@ -26,32 +31,30 @@ class ClientSession:
     Args:
         link: The connection of the client.
         connect: Opens a connection to the server.
+        rewriting: Changes answers and requests of the server.
         on_output: Called when the first bytes for the server wait; `flush` must follow.
     """
 
     __slots__ = (
-        "_asked",
-        "_connect",
-        "_expects_answer",
-        "_link",
-        "_on_output",
-        "_out",
-        "_reader",
-        "_server",
-        "_wanted",
-    )
+        "_asked", "_connect", "_expects_answer", "_link", "_local", "_on_output", "_open", "_out", "_reader",
+        "_rewriting", "_server",
+    )  # fmt: skip
 
-    def __init__(self, link: ClientLink, connect: Connect, on_output: Callable[["ClientSession"], None]) -> None:
+    def __init__(
+        self, link: ClientLink, connect: Connect, rewriting: Rewriting, on_output: Callable[["ClientSession"], None]
+    ) -> None:
         self._link = link
         self._connect = connect
+        self._rewriting = rewriting
         self._on_output = on_output
         self._out: list[bytes] = []
         self._expects_answer = False
         self._server: UpstreamConnection | None = None
-        self._wanted: dict[int, OnAnswer] = {}
-        # A dict keeps the order of insertion.
+        # Dicts keep the order of insertion.
+        self._open: dict[int, int | OnAnswer] = {}
         self._asked: dict[int, None] = {}
-        self._reader = RelayReader(self._wanted)
+        self._reader = RelayReader()
+        self._local = ""
         link.on_output = self._client_blocked
 
     @property
@@ -70,25 +73,15 @@ class ClientSession:
         Args:
             frame: The frame.
             command: The request.
-            on_answer: Makes the answer for the client; without it, the server's answer is passed on unread.
-
-        Raises:
-            RequestRefused: Too many requests are open whose answers must be read.
+            on_answer: Makes the answer for the client; without it, the answer is changed by the rules of its code.
         """
-        if not command.flag & 2:
-            if on_answer is not None:
-                self._want(command.opaque, on_answer)
-            elif command.opaque in self._wanted:
-                raise RequestRefused(ResponseCode.SYSTEM_BUSY, f"the request number {command.opaque} is in use")
+        if not command.flag & FLAG_ONEWAY:
+            waiting = self._open
+            if len(waiting) >= MAX_OPEN:
+                del waiting[next(iter(waiting))]
+            waiting[command.opaque] = command.code if on_answer is None else on_answer
             self._expects_answer = True
         self._write(frame)
-
-    def _want(self, opaque: int, on_answer: OnAnswer) -> None:
-        if len(self._wanted) >= MAX_WANTED:
-            raise RequestRefused(ResponseCode.SYSTEM_BUSY, f"{MAX_WANTED} requests of this connection are open")
-        if opaque in self._wanted:
-            raise RequestRefused(ResponseCode.SYSTEM_BUSY, f"the request number {opaque} is in use")
-        self._wanted[opaque] = on_answer
 
     def answer(self, command: Command) -> bool:
         """Pass the client's answer on; return False if the server has not asked."""
@@ -122,7 +115,10 @@ class ClientSession:
                 self._server.write(b"".join(self._out), expects_answer=False)
             self._server.close()
         self._out.clear()
-        self._wanted.clear()
+        self._open.clear()
+        if self._local:
+            self._rewriting.disconnected(self._local)
+            self._local = ""
 
     def _client_blocked(self, is_blocked: bool) -> None:  # noqa: FBT001 - the only argument
         if self._server is None:
@@ -134,16 +130,34 @@ class ClientSession:
 
     # Called by the connection to the server
 
+    def opened(self, local: str) -> None:
+        """Note the guard's own address of the connection, which the server names in lists of clients."""
+        if not self._link.closed:
+            self._local = local
+            self._rewriting.connected(local, self._link.peer.address)
+
     def received(self, data: bytes) -> None:
         """Pass frames of the server on."""
         try:
-            for part in self._reader.feed(data):
-                if isinstance(part, bytes):
-                    self._link.send(part)
-                else:
-                    self._take(part)
+            data, frames = self._reader.feed(data)
+            start = at = 0
+            for at, split, end, opaque in frames:
+                code = None if opaque is None else self._open.pop(opaque, None)
+                if isinstance(code, int) and self._is_unchanged(data, at, code):
+                    continue
+                if start < at:
+                    self._link.send(data[start:at])
+                start = end
+                changed = self._changed(data, at, split, end, opaque, code)
+                if changed:
+                    self._link.send(changed)
+            if frames and start < frames[-1][2]:
+                self._link.send(data[start : frames[-1][2]])
         except RemoteProtocolError as exc:
             self.ended(f"the server sent bytes that are not valid in the remoting protocol: {exc}")
+
+    def _is_unchanged(self, data: bytes, at: int, code: int) -> bool:
+        return code not in self._rewriting.answers and data.startswith(_SUCCESS, at + _HEADER)
 
     def blocked(self, *, is_blocked: bool) -> None:
         """Hold the requests of the client back while the server takes no bytes."""
@@ -158,18 +172,31 @@ class ClientSession:
             self._server.close()
         self._link.close(reason)
 
-    def _take(self, command: Command) -> None:
-        if not command.is_response:
-            if not command.is_oneway:
-                if len(self._asked) >= MAX_ASKED:
-                    del self._asked[next(iter(self._asked))]
-                self._asked[command.opaque] = None
-            self._link.send(without_credentials(command))
-            return
-        on_answer = self._wanted.pop(command.opaque)
+    def _changed(
+        self, data: bytes, at: int, split: int, end: int, opaque: int | None, code: int | OnAnswer | None
+    ) -> bytes:
+        """Return a frame of the server as the client gets it, nothing if it gets none."""
+        frame = data[at:end]
+        if opaque is None:
+            return self._to_client(read_server_frame(data, at, split, end), frame)
+        if code is None:
+            _LOG.debug("dropped an answer for %s: no open request has the number %d", self._link.peer.address, opaque)
+            return b""
         try:
-            frame = on_answer(command)
-        except Exception as exc:  # noqa: BLE001 - the client must get an answer
-            failure = error_reply(command.code, exc)
-            frame = encode_reply(command.opaque, failure.code, None, failure.remark or INTERNAL)
-        self._link.send(frame)
+            return self._rewriting.answer(code, frame) if isinstance(code, int) else code(frame)
+        except Exception as exc:  # noqa: BLE001 - the client must get an answer, and never an unchanged one
+            failure = error_reply(code if isinstance(code, int) else 0, exc)
+            return encode_reply(opaque, failure.code, None, failure.remark or INTERNAL)
+
+    def _to_client(self, command: Command, frame: bytes) -> bytes:
+        """Return a request of the server as the client gets it, and note that the client may answer it."""
+        try:
+            changed = self._rewriting.to_client(frame)
+        except Exception:  # noqa: BLE001 - it may have the credentials of an administrator
+            _LOG.exception("a request of the server to %s is not passed on", self._link.peer.address)
+            return b""
+        if not command.is_oneway:
+            if len(self._asked) >= MAX_ASKED:
+                del self._asked[next(iter(self._asked))]
+            self._asked[command.opaque] = None
+        return changed

@@ -14,7 +14,7 @@ import msgspec
 from mqguard.config.secret import Credentials
 from mqguard.net.client import signed
 from mqguard.remoting.command import Command
-from mqguard.remoting.frame import BINARY, encode_binary, encode_request
+from mqguard.remoting.frame import BINARY, encode_request
 from mqguard.remoting.signed_content import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE
 
 _CREDENTIALS: Final = frozenset({ACCESS_KEY, SIGNATURE, SECURITY_TOKEN})
@@ -49,15 +49,3 @@ def signer(credentials: Credentials) -> Encode:
         return encode_request(signed(msgspec.structs.replace(command, ext=ext), credentials))
 
     return encode
-
-
-def without_credentials(command: Command) -> bytes:
-    """Return the frame of a server's request to a client.
-
-    The server copies the fields of the administrator's request that it came from, with its signature.
-    """
-    if _CREDENTIALS.isdisjoint(command.ext):
-        return command.frame
-    ext = {name: value for name, value in command.ext.items() if name not in _CREDENTIALS}
-    encode = encode_binary if command.frame[4] == BINARY else encode_request
-    return encode(msgspec.structs.replace(command, ext=ext))
