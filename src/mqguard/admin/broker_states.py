@@ -93,7 +93,7 @@ def state_of(snapshot: Snapshot) -> AccessState:
 def _read_broker(session: Session, credentials: Credentials | None) -> AccessState:
     found = []
     for one in users.find(session):
-        secret = _shown_secret(one.name, one.password, credentials)
+        secret = shown_secret(one.name, one.password, credentials)
         secrets = () if secret is None else (LiveSecret(secret),)
         kind, status = UserType.parse(one.type), UserStatus.parse(one.status)
         # Apache's brokers have no incarnations, and take no changes of a document.
@@ -102,7 +102,7 @@ def _read_broker(session: Session, credentials: Credentials | None) -> AccessSta
     return AccessState.of(found, policies.find(session))
 
 
-def _shown_secret(name: str, text: str | None, credentials: Credentials | None) -> Secret | None:
+def shown_secret(name: str, text: str | None, credentials: Credentials | None) -> Secret | None:
     """Return the secret that a server shows of a user, None if the server hides it from the caller."""
     if not text or text == MASK:
         return None

@@ -63,7 +63,7 @@ def get(session: Session, subject: Subject) -> Acl | None:
         PolicyInvalid: The response contains policies that are not valid.
     """
     answer = session.call(RequestCode.AUTH_GET_ACL, SubjectHeader(subject=subject.key))
-    return _acl(read(answer, AclInfo)) if answer.body else None
+    return acl_of(read(answer, AclInfo)) if answer.body else None
 
 
 def find(session: Session, subject: str = "", resource: str = "") -> list[Acl]:
@@ -75,7 +75,7 @@ def find(session: Session, subject: str = "", resource: str = "") -> list[Acl]:
     """
     header = AclFilterHeader(subject_filter=subject, resource_filter=resource)
     answer = session.call(RequestCode.AUTH_LIST_ACL, header)
-    return [_acl(info) for info in read(answer, list[AclInfo])] if answer.body else []
+    return [acl_of(info) for info in read(answer, list[AclInfo])] if answer.body else []
 
 
 def acl_info(acl: Acl) -> AclInfo:
@@ -103,7 +103,12 @@ def _entry_info(entry: Entry) -> EntryInfo:
     )
 
 
-def _acl(info: AclInfo) -> Acl:
+def acl_of(info: AclInfo) -> Acl:
+    """Return the policies in the body of an answer.
+
+    Raises:
+        PolicyInvalid: They are not valid.
+    """
     policies = tuple(
         Policy(PolicyType.parse(policy.policy_type or "Custom"), tuple(map(_entry, policy.entries or ())))
         for policy in info.policies or ()

@@ -30,7 +30,9 @@ from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.plugin_store import ChangeJournal, PluginStore
 from mqguard.runtime.plugin_threads import PluginThreads
 from mqguard.runtime.remote.access import ChangeLog, RemoteAccess
-from mqguard.runtime.remote.etcd import open_etcd
+from mqguard.runtime.remote.brokers import BrokerMetadataStore
+from mqguard.runtime.remote.ports import RemoteStore
+from mqguard.runtime.remote.stores import JOURNAL_FILE, open_brokers, open_etcd
 from mqguard.runtime.sealing_key import server_sealing_key
 from mqguard.runtime.sharing.member import AccessMember
 from mqguard.runtime.sharing.published_store import PublishedStore
@@ -50,6 +52,7 @@ class AccessComponents:
         first_start: Called if a Super user was created.
         opened: Gets what must be closed.
         owner: The data directory of the process whose users and policies this one shares; None if it has its own.
+        is_proxy: True if brokers of a cluster are behind this process, which may keep users and policies.
 
     Raises:
         ConfigInvalid: A setting cannot be used.
@@ -63,6 +66,7 @@ class AccessComponents:
             process.
         member: The users and policies of another process; None if this one has its own.
         remote: The users and policies of a store in the network, None without one.
+        broker_store: The brokers as this store, None without them.
         plugin_store: The plugin that stores users and policies, None without one.
         manager: Users and policies.
         audit: The audit log.
@@ -83,11 +87,14 @@ class AccessComponents:
         first_start: OnAdminCreated,
         opened: contextlib.ExitStack,
         owner: Path | None = None,
+        *,
+        is_proxy: bool = False,
     ) -> None:
         self.member: AccessMember | None = None
         self.remote: RemoteAccess | None = None
+        self.broker_store: BrokerMetadataStore | None = None
         self.plugin_store: PluginStore | None = None
-        self._check_provider(config, owner)
+        self._check_provider(config, owner, is_proxy=is_proxy)
         if owner is None:
             self.key = server_sealing_key(data)
             inner = self._open_store(loaded.store, config, data)
@@ -137,9 +144,9 @@ class AccessComponents:
         if self.follower is not None:
             self.follower.attach(loop, self.manager, end_iteration)
 
-    def _check_provider(self, config: Configuration, owner: Path | None) -> None:
+    def _check_provider(self, config: Configuration, owner: Path | None, *, is_proxy: bool) -> None:
         option = access_options.AUTHENTICATION_METADATA_PROVIDER
-        if config.get(option) == "brokers":
+        if config.get(option) == "brokers" and not is_proxy:
             raise config.refusal(option, "only `mqguard proxy` has brokers behind it that keep users and policies")
         if config.get(option) == "etcd" and owner is not None:
             raise config.refusal(
@@ -152,6 +159,8 @@ class AccessComponents:
         if remote is None:
             return
         metrics.observe_remote(self.metrics, remote)
+        if self.broker_store is not None:
+            metrics.observe_broker_store(self.metrics, self.broker_store)
         changer, changes = self.manager.fork(remote.writer), ChangeLog()
         broker = settings.broker_settings(config)
         handlers = AccessProcessor(
@@ -165,16 +174,22 @@ class AccessComponents:
         remote.serve(changer, {code: handlers[code] for code in CHANGE_CODES}, changes, self.audit.trail.put_change)
 
     def _open_store(self, plugin: MetadataStore | None, config: Configuration, data: Path) -> RecordingStore:
-        if plugin is None and config.get(access_options.AUTHENTICATION_METADATA_PROVIDER) == "etcd":
+        provider = config.get(access_options.AUTHENTICATION_METADATA_PROVIDER)
+        if plugin is None and provider in {"etcd", "brokers"}:
+            store: RemoteStore
+            if provider == "etcd":
+                store = open_etcd(config, data, self.key)
+            else:
+                store = self.broker_store = open_brokers(config, data)
             self.remote = RemoteAccess(
-                open_etcd(config, data, self.key),
+                store,
                 config.get(store_options.REMOTE_ACCESS_MAX_AGE) * 1000,
                 config.get(store_options.REMOTE_ACCESS_INTERVAL),
             )
             return self.remote
         if plugin is None:
             return RocksMetadataStore(data / "access", self.key)
-        journal = ChangeJournal(data / "access-changes.json")
+        journal = ChangeJournal(data / JOURNAL_FILE)
         self.plugin_store = PluginStore(plugin, config.get(access_options.PLUGIN_TIMEOUT), journal)
         return self.plugin_store
 
@@ -221,7 +236,9 @@ def _audit_log(
 ) -> AuditLog:
     """Create the users of a start, and return the audit log with the changes that were missing."""
     leftover = frozenset(record.id for record in manager.unwritten_records())
-    prepare_users(manager, config, data, first_start, clock)
+    if config.get(access_options.AUTHENTICATION_METADATA_PROVIDER) != "brokers":
+        # Otherwise the brokers create them.
+        prepare_users(manager, config, data, first_start, clock)
     log = AuditLog(config, data, manager, clock, sinks)
     try:
         log.recover(leftover)

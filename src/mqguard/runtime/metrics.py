@@ -12,6 +12,7 @@ from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime.audit_log import AuditLog
 from mqguard.runtime.remote.access import RemoteAccess
+from mqguard.runtime.remote.brokers import BrokerMetadataStore
 from mqguard.runtime.sharing.member import AccessMember, monotonic_ms
 from mqguard.telemetry.metrics import MetricKind, Metrics
 
@@ -68,6 +69,22 @@ def observe_remote(metrics: Metrics, remote: RemoteAccess) -> None:
         "mqguard_remote_access_changes_waiting",
         "Changes of users and policies that wait for the store in the network.",
         lambda: remote.waiting,
+        MetricKind.GAUGE,
+    )
+
+
+def observe_broker_store(metrics: Metrics, store: BrokerMetadataStore) -> None:
+    """Add the metrics of users and policies that are kept by the brokers of a cluster."""
+    metrics.observe(
+        "mqguard_remote_access_differing_users",
+        "Users that the brokers have in different forms, and who are disabled here until the brokers agree.",
+        lambda: len(store.differences),
+        MetricKind.GAUGE,
+    )
+    metrics.observe(
+        "mqguard_remote_access_brokers",
+        "Masters whose users and policies were read last.",
+        lambda: store.brokers,
         MetricKind.GAUGE,
     )
 

@@ -65,7 +65,7 @@ class ProxyComponents:
         self._config = config
         self._clock = clock
         with contextlib.ExitStack() as opened:
-            self.access = AccessComponents(config, loaded, data, clock, first_start, opened)
+            self.access = AccessComponents(config, loaded, data, clock, first_start, opened, is_proxy=True)
             self._opened = opened.pop_all()
         host = config.get(server_options.BROKER_IP)
         ip = settings.resolve(host, config.source(server_options.BROKER_IP))

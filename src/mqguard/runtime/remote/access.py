@@ -51,7 +51,7 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-class _Waiting(NamedTuple):
+class _QueuedChange(NamedTuple):
     request: Request
     version: int
     size: int
@@ -148,7 +148,7 @@ class RemoteAccess:
         self._audit: Callable[[AdminChange], None] = lambda _change: None
         self._updates: deque[MetadataUpdate] = deque()
         self._early: dict[int, MetadataUpdate] = {}
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_QueuedChange] = deque()
         self._waiting_bytes = 0
         self._is_busy = False
         self._awaited: int | None = None
@@ -392,7 +392,7 @@ class RemoteAccess:
         )  # fmt: skip
         self._waiting_bytes += size
         version = self._the_manager.snapshot.version
-        self._waiting.append(_Waiting(Request(held, request.link, request.access), version, size))
+        self._waiting.append(_QueuedChange(Request(held, request.link, request.access), version, size))
         self._next()
         return None
 

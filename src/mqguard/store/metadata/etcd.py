@@ -40,8 +40,8 @@ from mqguard.store.metadata import records
 from mqguard.store.metadata.etcd_client import (
     Compacted,
     EtcdClient,
-    Event,
     Json,
+    KeyEvent,
     KeyValue,
     OutcomeUnknown,
     RangeResult,
@@ -346,7 +346,7 @@ class EtcdMetadataStore:
                 self._seen = max(self._seen, revision)
                 self._report_events(revision, list(events))
 
-    def _report_events(self, revision: int, events: list[Event]) -> None:
+    def _report_events(self, revision: int, events: list[KeyEvent]) -> None:
         """Report the writes of one transaction."""
         mark: _Mark | None = None
         changes: list[Change] = []

@@ -101,21 +101,21 @@ class KeyValue(msgspec.Struct, gc=False):
     mod_revision: int = 0
 
 
-class Event(msgspec.Struct, gc=False):
+class KeyEvent(msgspec.Struct, gc=False):
     """A write or a deletion of one key (`mvccpb.Event`)."""
 
     kv: KeyValue
     type: str = "PUT"
 
 
-class _Header(msgspec.Struct, gc=False):
+class _ResponseHeader(msgspec.Struct, gc=False):
     revision: int = 0
 
 
 class RangeResult(msgspec.Struct):
     """Keys of a range (`RangeResponse`)."""
 
-    header: _Header
+    header: _ResponseHeader
     kvs: list[KeyValue] = []
     more: bool = False
 
@@ -123,19 +123,19 @@ class RangeResult(msgspec.Struct):
 class TxnResult(msgspec.Struct):
     """The result of a transaction (`TxnResponse`)."""
 
-    header: _Header
+    header: _ResponseHeader
     succeeded: bool = False
 
 
 class WatchResult(msgspec.Struct):
     """Events of a watch (`WatchResponse`)."""
 
-    header: _Header
+    header: _ResponseHeader
     created: bool = False
     canceled: bool = False
     cancel_reason: str = ""
     compact_revision: int = 0
-    events: list[Event] = []
+    events: list[KeyEvent] = []
 
 
 class _WatchLine(msgspec.Struct):

@@ -1,19 +1,32 @@
-"""etcd as the store of users and policies of a process, from its configuration."""
+"""The stores of users and policies in the network, from the configuration of a process."""
 
+import logging
 import re
 import secrets
+import time
 from pathlib import Path
 from typing import Final
 
+from mqguard.admin.session import ConnectionOptions
+from mqguard.auth.errors import MetadataStoreFailed
 from mqguard.auth.seal import SealingKey
-from mqguard.config import store_options
+from mqguard.config import access_options, server_options, store_options
 from mqguard.config.loader import Configuration
+from mqguard.runtime import settings
 from mqguard.runtime.errors import StartFailed
+from mqguard.runtime.plugin_store import ChangeJournal
+from mqguard.runtime.remote.brokers import BrokerMetadataStore
 from mqguard.store.metadata.etcd import EtcdMetadataStore
 from mqguard.store.metadata.etcd_client import EtcdClient, EtcdSettings, EtcdTls, retry
 
+_LOG = logging.getLogger(__name__)
+
 START_S: Final = 30.0
-"""Maximum seconds that a start waits for etcd."""
+"""Maximum seconds that a start waits for the store."""
+RETRY_S: Final = 0.5
+"""Seconds between two attempts to read brokers."""
+JOURNAL_FILE: Final = "access-changes.json"
+"""File in the data directory with the audit records of changes that the audit log may not have."""
 MEMBER_FILE: Final = "etcd-member"
 """File in the data directory with the name of this server in etcd."""
 _MEMBER: Final = re.compile(r"[0-9a-f]{16}")
@@ -55,7 +68,7 @@ def etcd_settings(config: Configuration) -> EtcdSettings:
 
 
 def open_etcd(config: Configuration, data: Path, key: SealingKey) -> EtcdMetadataStore:
-    """Open the store in etcd, and wait for it if it does not answer yet.
+    """Open etcd, and wait for it if it does not answer yet.
 
     Raises:
         ConfigInvalid: Its settings do not fit together.
@@ -69,6 +82,38 @@ def open_etcd(config: Configuration, data: Path, key: SealingKey) -> EtcdMetadat
     except BaseException:
         client.close()
         raise
+
+
+def open_brokers(config: Configuration, data: Path) -> BrokerMetadataStore:
+    """Open the brokers of the cluster as a store, and wait for them if they do not answer yet.
+
+    Raises:
+        ConfigInvalid: The credentials for the brokers are missing.
+        MetadataStoreFailed: They do not answer, or refuse.
+    """
+    upstream = settings.upstream_settings(config)
+    if upstream.credentials is None:
+        raise config.refusal(
+            access_options.INNER_CLIENT_CREDENTIALS,
+            "the brokers keep users and policies: give the credentials of a Super user of all brokers",
+        )
+    options = ConnectionOptions(upstream.credentials, upstream.tls, upstream.answer_s)
+    namesrv = str(config.get(server_options.NAMESRV_ADDR))
+    store = BrokerMetadataStore(namesrv, options, ChangeJournal(data / JOURNAL_FILE))
+    end, is_logged = time.monotonic() + START_S, False
+    while True:
+        try:
+            store.confirm()
+        except MetadataStoreFailed as exc:
+            if time.monotonic() >= end:
+                store.close()
+                raise
+            if not is_logged:
+                _LOG.warning("%s: trying again for %d s", exc, START_S)
+            is_logged = True
+        else:
+            return store
+        time.sleep(RETRY_S)
 
 
 def _member(path: Path) -> str:
