@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Measure gRPC calls of mqguard and of Apache's proxy 5.5.0 alternately, in one run on one machine.
 
-Usage: `python bench/grpc_calls.py sends receives tls idle`, or any of them, with `--rounds N`, `--seconds S` and
-`--warm W`.
+Usage: `python bench/grpc_calls.py sends receives tls idle cluster`, or any of them, with `--rounds N`, `--seconds S`
+and `--warm W`.
 
 The load is a program in Go with the stubs of the official client (`grpc_load`). It has 16 connections with 8 calls in
 flight and 1 KB bodies; ACL and audit are on. Apache serves a call by two processes, its proxy and its broker. Their
 processor times are added. Both are warmed by `--warm` seconds of load. `sends` also measures sends of the remoting
 protocol, for the ratio of the two protocols of mqguard. `receives` counts messages that were received and acknowledged.
-`idle` is the memory of a connection with one Telemetry stream.
+`idle` is the memory of a connection with one Telemetry stream. `cluster` compares `mqguard proxy` with Apache's proxy
+in front of the same broker of Apache. It gives the processor time of each process.
 """
 
 from __future__ import annotations
@@ -161,15 +162,53 @@ def idle(binary: Path, side: GrpcSide) -> None:
     )
 
 
+@contextlib.contextmanager
+def both_proxies() -> Iterator[tuple[tuple[GrpcSide, GrpcSide], int]]:
+    """Run Apache's servers and `mqguard proxy` in front of them; yield both proxies and the broker's process id."""
+    with servers.apache_proxy() as (broker, namesrv, grpc, (proxy, broker_pid)):
+        create(namesrv, broker)
+        with servers.guard_proxy(namesrv) as (port, pid):
+            yield (GrpcSide("mqguard", port, broker, (pid,)), GrpcSide("Apache", grpc, broker, (proxy,))), broker_pid
+
+
+def cluster(binary: Path, rounds: int, seconds: float, warm: float) -> None:
+    """Measure both proxies alternately."""
+    with both_proxies() as (sides, broker):
+        for side in sides:
+            warm_up(binary, side, warm)
+        for kind in ("send", "receive"):
+            found = [run.Measured() for _ in sides]
+            brokers: list[list[float]] = [[] for _ in sides]
+            for _ in range(rounds):
+                for side, into, of_broker in zip(sides, found, brokers, strict=True):
+                    if kind == "receive":
+                        calls(binary, side, "send", seconds)
+                    before = run.cpu(broker)
+                    measure(binary, side, kind, seconds, into)
+                    of_broker.append(1e6 * (run.cpu(broker) - before) / (into.rates[-1] * (seconds + 1)))
+            run.say(f"gRPC {kind}s in front of Apache's broker", *found)
+            times = " and ".join(f"{statistics.median(one):.1f}" for one in brokers)
+            print(f"processor time of the broker for each, behind mqguard and behind Apache: {times} µs", flush=True)
+
+
 def main() -> None:
     """Measure the figures that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=["sends", "receives", "tls", "idle"])
+    parser.add_argument("what", nargs="+", choices=["sends", "receives", "tls", "idle", "cluster"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--warm", type=float, default=30, help="seconds of load that the servers have first")
     options = parser.parse_args()
     binary = generator()
+    if "cluster" in options.what:
+        cluster(binary, options.rounds, options.seconds, options.warm)
+        options.what.remove("cluster")
+    if options.what:
+        alone(binary, options)
+
+
+def alone(binary: Path, options: argparse.Namespace) -> None:
+    """Measure `mqguard standalone`, and Apache's proxy and broker."""
     with ours() as mqguard, theirs() as apache:
         if "idle" in options.what:
             for side in (mqguard, apache):

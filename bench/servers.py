@@ -104,6 +104,34 @@ def several_brokers(count: int) -> Iterator[tuple[list[int], int]]:
                 process.wait(20)
 
 
+@contextlib.contextmanager
+def guard_proxy(namesrv: int) -> Iterator[tuple[int, int]]:
+    """Run `mqguard proxy` in front of a name server; yield its port for gRPC and its process id."""
+    with tempfile.TemporaryDirectory(prefix="mqguard-") as directory:
+        conf = Path(directory) / "rmq-proxy.json"
+        inner = json.dumps({"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY})
+        values = {
+            "namesrvAddr": f"127.0.0.1:{namesrv}",
+            "grpcServerPort": 0,
+            "namesrvListenPort": 0,
+            "proxyBrokerPorts": "0",
+            "initAuthenticationUser": json.dumps({"username": ACCESS_KEY, "password": SECRET_KEY}),
+            "innerClientAuthenticationCredentials": inner,
+        }
+        conf.write_text(json.dumps(values))
+        command = [str(COMMAND), "proxy", "--config", str(conf), "--data", f"{directory}/data", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                ready: dict[str, str] = {}
+                while ready.get("event") != "ready":
+                    ready = json.loads(process.stdout.readline())
+                yield port_of(ready["grpc"]), process.pid
+            finally:
+                process.terminate()
+                process.wait(20)
+
+
 def libraries() -> Path:
     """Return the directory of Apache's jars; the first call fetches them from Maven Central."""
     lib = CACHE / "lib-with-proxy"
