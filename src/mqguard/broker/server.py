@@ -10,7 +10,6 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.seal import SealingKey
 from mqguard.broker.background import Background
 from mqguard.broker.group_offsets import OffsetResets, Progress
-from mqguard.broker.open_requests import OpenRequests
 from mqguard.broker.processors.assignment import AssignmentProcessor, Queues
 from mqguard.broker.processors.backup import BackupProcessor, Snapshots
 from mqguard.broker.processors.client_commands import ClientCommandProcessor
@@ -36,6 +35,7 @@ from mqguard.broker.topic_routes import TopicRoutes
 from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.access_requests import CHANGE_CODES, AccessProcessor, DenialProcessor
 from mqguard.dispatch.client_calls import ClientCalls
+from mqguard.dispatch.open_requests import OpenRequests
 from mqguard.dispatch.request import Handler, Request, error_reply
 from mqguard.dispatch.router import RequestGuard, Router
 from mqguard.dispatch.suspended import Suspension

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from mqguard.broker import group_offsets, open_requests, throughput, unfinished_batches
+from mqguard.broker import group_offsets, throughput, unfinished_batches
 from mqguard.broker.processors import clients as client_requests
 from mqguard.broker.processors import offsets as offset_requests
 from mqguard.broker.processors import pull, send
 from mqguard.broker.settings import BrokerSettings
-from mqguard.dispatch import suspended
+from mqguard.dispatch import open_requests, suspended
 from mqguard.engine import batch_send, deferred_delivery, log, long_polls, lookup, offsets
 from mqguard.engine import clients as live_clients
 from mqguard.engine.filters import CHARS_PER_UNIT, MAX_EXPRESSION_CHARS

@@ -3,10 +3,10 @@
 import time
 
 from mqguard.broker.duplicate_clients import DuplicateClients
-from mqguard.broker.group_rules import ClientRights
 from mqguard.broker.report_bodies import connection, language_name, subscription_data
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.statistics import Statistics
+from mqguard.dispatch.client_rights import ClientRights
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients, RebalanceNotifications
 from mqguard.engine.engine import Engine

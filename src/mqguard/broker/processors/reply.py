@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.open_requests import CORRELATION_ID, REPLY_TO_CLIENT, OpenRequest, OpenRequests
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.client_calls import ClientCalls
+from mqguard.dispatch.open_requests import CORRELATION_ID, REPLY_TO_CLIENT, OpenRequest, OpenRequests
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import MessageIllegal

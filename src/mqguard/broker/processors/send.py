@@ -7,9 +7,9 @@ from typing import Final
 
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
 from mqguard.broker.statistics import Statistics
 from mqguard.broker.unfinished_batches import UnfinishedBatches
+from mqguard.dispatch.open_requests import REPLY_TO_CLIENT, OpenRequests
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchTopic

@@ -8,8 +8,7 @@ import pytest
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.user import Subject, UserStatus
-from mqguard.broker import open_requests
-from mqguard.dispatch import client_calls
+from mqguard.dispatch import client_calls, open_requests
 from mqguard.model import properties
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, LanguageCode, ResponseCode
