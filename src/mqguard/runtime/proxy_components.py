@@ -14,11 +14,12 @@ from mqguard.net.relay import Relay, RelaySettings
 from mqguard.net.server import Application, CallApplication
 from mqguard.proxy.cluster.connections import Connections, NameServers
 from mqguard.proxy.cluster.directory import Directory
+from mqguard.proxy.sessions.client_registry import ClientRegistry
 from mqguard.proxy.sessions.listener import SessionListener
-from mqguard.proxy.sessions.ports import RewriteRequest, Rewriting, Rules, SessionPorts, UpstreamOwner
-from mqguard.proxy.sessions.rewriting import topic_registration
+from mqguard.proxy.sessions.lookups import Lookups
+from mqguard.proxy.sessions.ports import Rewriting, Rules, SessionPorts, UpstreamOwner
+from mqguard.proxy.sessions.rules import broker_rules, name_server_rules
 from mqguard.proxy.sessions.upstream_frames import encode_unsigned, signer
-from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.runtime import plugins, settings
 from mqguard.runtime.access import OnAdminCreated
@@ -51,6 +52,7 @@ class ProxyComponents:
         access: Access control.
         addresses: The addresses of brokers and those of the guard.
         sessions: The sessions of each listener, by its key.
+        clients: The connected clients.
         name_server_port: The port of the listener in place of the name servers; 0 before it listens.
     """
 
@@ -71,6 +73,7 @@ class ProxyComponents:
         ip = settings.resolve(host, config.source(server_options.BROKER_IP))
         self.addresses = ProxyAddresses(host, ip)
         self.sessions: dict[str, SessionListener] = {}
+        self.clients = ClientRegistry(clock)
         self._handlers = self._access_handlers(clock)
         upstream = settings.upstream_settings(config)
         self._relay_settings = RelaySettings(
@@ -119,24 +122,28 @@ class ProxyComponents:
     def name_server_sessions(self) -> Application:
         """Return what serves the clients of the listener that stands for the name servers."""
         pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
-        return self._application("namesrv", lambda: pairs, lambda: self.name_server_port)
+        rules = name_server_rules(self._handlers, self.addresses.brokers)
+        return self._application("namesrv", lambda: pairs, lambda: self.name_server_port, rules)
 
     def grpc_sessions(self) -> Application:
         """Return what serves clients of the remoting protocol at the port for gRPC: the same as at a name server's."""
         pairs = self._config.get(server_options.NAMESRV_ADDR).pairs
-        self._grpc_application = self._application("grpc", lambda: pairs, lambda: self.name_server_port)
+        rules = name_server_rules(self._handlers, self.addresses.brokers)
+        self._grpc_application = self._application("grpc", lambda: pairs, lambda: self.name_server_port, rules)
         return self._grpc_application
 
     def broker_sessions(self, target: BrokerTarget) -> Application:
         """Return what serves the clients of the listener that stands for a broker."""
-        return self._application(target.key, target.addresses, lambda: target.port)
+        lookups = Lookups(self.connections, lambda: target.address)
+        rules = broker_rules(self._handlers, lookups, self.clients)
+        return self._application(target.key, target.addresses, lambda: target.port, rules)
 
     def serves_name_servers(self, port: int) -> None:
         """Set the port of the listener in place of the name servers."""
         self.name_server_port = port
         self.addresses.name_servers = self.addresses.text(port)
 
-    def _application(self, key: str, addresses: Addresses, port: Callable[[], int]) -> Application:
+    def _application(self, key: str, addresses: Addresses, port: Callable[[], int], rules: Rules) -> Application:
         loop = self._loop
         assert loop is not None  # noqa: S101, `attach` comes first
 
@@ -153,12 +160,6 @@ class ProxyComponents:
             self.access.suspension,
             [self.access.audit.end_iteration],
         )
-        requests: dict[int, RewriteRequest] = {
-            RequestCode.REGISTER_TOPIC_IN_NAMESRV: lambda request: topic_registration(
-                request.command, self.addresses.brokers
-            )
-        }
-        rules = Rules(self._handlers, {}, requests)
         self.sessions[key] = sessions = SessionListener(ports, rules)
         follower = self.access.follower
         if follower is None:
@@ -184,6 +185,7 @@ class ProxyComponents:
         """Do the work that is due by the clock; the caller must end the iteration afterwards."""
         try:
             self.grpc.tick()
+            self.clients.tick()
         finally:
             # Denials are logged even if something fails.
             self.access.audit.tick()

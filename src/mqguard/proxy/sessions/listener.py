@@ -8,16 +8,22 @@ The listener takes the place of a broker or of the name servers.
 # Rule 3: a request whose objects are being looked up delays no other one. Later requests of its connection overtake it.
 
 import functools
+import secrets
 from typing import Final, cast
+
+import msgspec
 
 from mqguard.dispatch.request import Request, RequestRefused, error_reply
 from mqguard.dispatch.router import Router
 from mqguard.model.peer import Channel
 from mqguard.net.server import Application
-from mqguard.proxy.sessions.ports import NO_RULES, ClientLink, Rules, SessionPorts
-from mqguard.proxy.sessions.session import ClientSession
+from mqguard.proxy.sessions.body_forms import DECIDED_BY_BODY, check_form
+from mqguard.proxy.sessions.ports import NO_RULES, ClientLink, FilterAnswer, Rules, SessionPorts
+from mqguard.proxy.sessions.rewriting import read
+from mqguard.proxy.sessions.session import ClientSession, OnAnswer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
+from mqguard.remoting.frame import encode_reply, encode_request
 from mqguard.remoting.link import Link
 from mqguard.remoting.signed_content import FORMS, check_exact
 
@@ -75,7 +81,7 @@ class SessionListener:
         # The links of `net.server` can be held back.
         client = cast("ClientLink", link)
         self._sessions[link.peer.channel] = ClientSession(
-            client, self._ports.connect, self._ports.rewriting(), self._to_flush.append
+            client, self._ports.connect, self._ports.rewriting(), self._to_flush.append, self._rules.check_request
         )
 
     def take_answer(self, link: Link, command: Command) -> bool:
@@ -87,6 +93,7 @@ class SessionListener:
         """Close the session of a closed connection."""
         session = self._sessions.pop(channel, None)
         self._checks.pop(channel, None)
+        self._rules.on_leave(channel)
         if session is not None:
             session.close()
 
@@ -111,7 +118,9 @@ class SessionListener:
         code = command.code
         if code in FORMS:
             check_exact(command)
-        if access.pending:
+        if code in DECIDED_BY_BODY:
+            check_form(command.body)
+        if access.pending or code in self._rules.always_checked:
             self._check_first(request)
         else:
             self._send(request)
@@ -127,7 +136,11 @@ class SessionListener:
         self._checks[channel] = count + 1
         # INVARIANT: the request passes only in `_checked`, after the check has reported success.
         request.access.pending = False
-        check(request, functools.partial(self._checked, request))
+        done = functools.partial(self._checked, request)
+        try:
+            check(request, done)
+        except Exception as exc:  # noqa: BLE001 - any exception becomes an answer
+            done(exc)
 
     def _checked(self, request: Request, failure: Exception | None) -> None:
         channel = request.link.peer.channel
@@ -157,4 +170,30 @@ class SessionListener:
             command = rewrite_request(request)
         elif request.access.denied is not None:
             raise request.access.denied.error()
-        session.send(self._encode(command), command)
+        wanted = self._rules.filters.get(code)
+        if wanted is None or not wanted.applies(request):
+            session.send(self._encode(command), command)
+            return
+        on_answer = self._filtering(wanted.filter, request, command)
+        command = msgspec.structs.replace(command, opaque=secrets.randbits(31), frame=b"")
+        session.send(self._encode(command), command, on_answer)
+
+    def _filtering(self, filter_answer: FilterAnswer, request: Request, sent: Command) -> OnAnswer:
+        """Return a function that makes the answer to a request whose answers are filtered."""
+        # The request may be large, and filters need its fields only.
+        kept = Request(msgspec.structs.replace(sent, body=b"", frame=b""), request.link, request.access)
+        rewriting = self._ports.rewriting()
+        code, opaque = sent.code, sent.opaque
+
+        def make(frame: bytes) -> bytes:
+            try:
+                answer = read(frame)
+                answer.opaque = opaque
+                if answer.code == ResponseCode.SUCCESS:
+                    answer = filter_answer(kept, answer)
+                return rewriting.answer(code, encode_request(answer))
+            except Exception as exc:  # noqa: BLE001 - the client must get an answer, and never an unfiltered one
+                failure = error_reply(code, exc)
+                return encode_reply(opaque, failure.code, None, failure.remark)
+
+        return make

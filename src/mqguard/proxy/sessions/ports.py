@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from mqguard.dispatch.request import Handler, Request
 from mqguard.dispatch.router import RequestGuard
 from mqguard.dispatch.suspended import Suspension
+from mqguard.model.peer import Channel
 from mqguard.proxy.sessions.upstream_frames import Encode
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
@@ -23,6 +24,35 @@ It calls the receiver exactly once, perhaps before it returns.
 """
 
 
+FilterAnswer = Callable[[Request, Command], Command]
+"""Returns a successful answer without the parts that the client may not get, given the request without its body."""
+
+
+class Filter(NamedTuple):
+    """What is left out of the answers of a request code.
+
+    Attributes:
+        applies: Returns True for a request whose answer may have parts that its client may not get. Such a request gets
+            another number, which the client does not know. So no other answer is taken for its own.
+        filter: Leaves these parts out.
+    """
+
+    applies: Callable[[Request], bool]
+    filter: FilterAnswer
+
+
+CheckRequest = Callable[[Link, Command], None]
+"""Checks that a client may get a request of the server.
+
+Raises:
+    Exception: It may not; the server gets the error.
+"""
+
+
+def _allow(_link: Link, _command: Command) -> None:
+    pass
+
+
 class Rules(NamedTuple):
     """The requests that a listener answers, checks or changes, by request code.
 
@@ -30,14 +60,22 @@ class Rules(NamedTuple):
         handlers: Requests that the guard answers itself.
         checks: Checks of objects. Without one, a request whose objects must be checked is refused.
         requests: Changes of requests.
+        filters: Filters of answers.
+        always_checked: Codes with a check for each request, whatever it names.
+        check_request: Checks the requests of the server to clients.
+        on_leave: Called with the channel of each closed connection.
     """
 
     handlers: Mapping[int, Handler]
     checks: Mapping[int, CheckObjects]
     requests: Mapping[int, RewriteRequest]
+    filters: Mapping[int, Filter]
+    always_checked: frozenset[int] = frozenset()
+    check_request: CheckRequest = _allow
+    on_leave: Callable[[Channel], None] = lambda _channel: None
 
 
-NO_RULES = Rules({}, {}, {})
+NO_RULES = Rules({}, {}, {}, {})
 
 
 class Rewriting(Protocol):

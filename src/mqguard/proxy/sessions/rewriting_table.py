@@ -44,7 +44,12 @@ CHANGES: Final[dict[int, RewrittenParts]] = {
     RequestCode.LITE_PULL_MESSAGE: _PULL,
     RequestCode.POP_MESSAGE: _POP,
     RequestCode.PEEK_MESSAGE: _POP,
-    RequestCode.POP_LITE_MESSAGE: _POP,
+    RequestCode.POP_LITE_MESSAGE: RewrittenParts(answer=f"{_RECORDS}; messages of another parent topic are left out"),
+    RequestCode.HEART_BEAT: RewrittenParts(
+        request="consumers and subscriptions that are denied are left out", answer="names what was denied"
+    ),
+    RequestCode.QUERY_TOPICS_BY_CONSUMER: RewrittenParts(answer="topics without Get are left out"),
+    RequestCode.GET_CONSUME_STATS: RewrittenParts(answer="topics without Get are left out, if the request names none"),
     RequestCode.QUERY_MESSAGE: RewrittenParts(
         answer=f"{_RECORDS}; messages of other topics, which a hash collision finds, are left out"
     ),
@@ -70,7 +75,9 @@ CHANGES: Final[dict[int, RewrittenParts]] = {
     RequestCode.GET_BROKER_CONSUME_STATS: _TOPICS,
     RequestCode.GET_BROKER_HA_STATUS: RewrittenParts(answer="host in `addr` and `masterAddr`; the port becomes 0"),
     RequestCode.GET_BROKER_RUNTIME_INFO: RewrittenParts(answer="hosts and addresses of brokers in the values"),
-    RequestCode.GET_CONSUMER_CONNECTION_LIST: RewrittenParts(answer=f"`clientAddr`: {_CLIENTS}"),
+    RequestCode.GET_CONSUMER_CONNECTION_LIST: RewrittenParts(
+        answer=f"`clientAddr`: {_CLIENTS}; subscriptions to topics without Get are left out"
+    ),
     RequestCode.GET_PRODUCER_CONNECTION_LIST: RewrittenParts(answer=f"`clientAddr`: {_CLIENTS}"),
     RequestCode.GET_ALL_PRODUCER_INFO: RewrittenParts(answer=f"`remoteIP`: {_CLIENTS}"),
     RequestCode.GET_BROKER_CONFIG: RewrittenParts(answer=_CONFIG),
@@ -116,7 +123,6 @@ UNCHANGED: Final = frozenset(
         RequestCode.GET_MAX_OFFSET,
         RequestCode.GET_MIN_OFFSET,
         RequestCode.GET_EARLIEST_MSG_STORETIME,
-        RequestCode.HEART_BEAT,
         RequestCode.UNREGISTER_CLIENT,
         RequestCode.END_TRANSACTION,
         RequestCode.GET_CONSUMER_LIST_BY_GROUP,
@@ -136,7 +142,6 @@ UNCHANGED: Final = frozenset(
         RequestCode.GET_TOPIC_STATS_INFO,
         RequestCode.WIPE_WRITE_PERM_OF_BROKER,
         RequestCode.DELETE_SUBSCRIPTIONGROUP,
-        RequestCode.GET_CONSUME_STATS,
         RequestCode.DELETE_TOPIC_IN_BROKER,
         RequestCode.DELETE_TOPIC_IN_NAMESRV,
         RequestCode.GET_KVLIST_BY_NAMESPACE,
@@ -155,7 +160,6 @@ UNCHANGED: Final = frozenset(
         RequestCode.RESUME_CHECK_HALF_MESSAGE,
         RequestCode.ADD_WRITE_PERM_OF_BROKER,
         RequestCode.DELETE_EXPIRED_COMMITLOG,
-        RequestCode.QUERY_TOPICS_BY_CONSUMER,
         RequestCode.QUERY_SUBSCRIPTION_BY_CONSUMER,
         RequestCode.GET_TOPIC_CONFIG,
         RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG,

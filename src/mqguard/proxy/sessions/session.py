@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mqguard.dispatch.request import INTERNAL, error_reply
-from mqguard.proxy.sessions.ports import ClientLink, Connect, Rewriting, UpstreamConnection
+from mqguard.proxy.sessions.ports import CheckRequest, ClientLink, Connect, Rewriting, UpstreamConnection
 from mqguard.proxy.sessions.upstream_frames import encode_unsigned
 from mqguard.remoting.codes import FLAG_ONEWAY
 from mqguard.remoting.command import Command, RemoteProtocolError
@@ -33,16 +33,23 @@ class ClientSession:
         connect: Opens a connection to the server.
         rewriting: Changes answers and requests of the server.
         on_output: Called when the first bytes for the server wait; `flush` must follow.
+        check_request: Checks the requests of the server.
     """
 
     __slots__ = (
-        "_asked", "_connect", "_expects_answer", "_link", "_local", "_on_output", "_open", "_out", "_reader",
-        "_rewriting", "_server",
+        "_asked", "_check_request", "_connect", "_expects_answer", "_link", "_local", "_on_output", "_open", "_out",
+        "_reader", "_rewriting", "_server",
     )  # fmt: skip
 
     def __init__(
-        self, link: ClientLink, connect: Connect, rewriting: Rewriting, on_output: Callable[["ClientSession"], None]
+        self,
+        link: ClientLink,
+        connect: Connect,
+        rewriting: Rewriting,
+        on_output: Callable[["ClientSession"], None],
+        check_request: CheckRequest,
     ) -> None:
+        self._check_request = check_request
         self._link = link
         self._connect = connect
         self._rewriting = rewriting
@@ -191,9 +198,14 @@ class ClientSession:
     def _to_client(self, command: Command, frame: bytes) -> bytes:
         """Return a request of the server as the client gets it, and note that the client may answer it."""
         try:
+            self._check_request(self._link, command)
             changed = self._rewriting.to_client(frame)
-        except Exception:  # noqa: BLE001 - it may have the credentials of an administrator
-            _LOG.exception("a request of the server to %s is not passed on", self._link.peer.address)
+        except Exception as exc:  # noqa: BLE001 - the server must get an answer
+            _LOG.warning("request %d of the server to %s is not passed on", command.code, self._link.peer.address)
+            failure = error_reply(command.code, exc)
+            if not command.is_oneway:
+                self._write(encode_reply(command.opaque, failure.code, None, failure.remark))
+                self.flush()
             return b""
         if not command.is_oneway:
             if len(self._asked) >= MAX_ASKED:
