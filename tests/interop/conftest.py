@@ -60,6 +60,15 @@ class DrivenClient:
         assert answer["ok"], answer
         return answer
 
+    def received(self, handle: str, count: int) -> dict[str, Any]:
+        """Return what a consumer got when it has this many messages and got no other for some seconds.
+
+        A consumer may begin late: official Java clients stop pulling until their next heartbeat if their first share of
+        the queues and a heartbeat come together, and wait three seconds after each failed pull.
+        """
+        self.do("received", handle=handle, count=count, timeout=60_000, wait=80)
+        return self.do("received", handle=handle, count=count + 1, timeout=3000)
+
     def as_(self, user: User | None) -> DrivenClient:
         """Return the same client with other credentials, or none."""
         return DrivenClient(self.driver, self.server, user)

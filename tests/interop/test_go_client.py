@@ -95,7 +95,7 @@ def test_a_tag_filter_delivers_only_its_tags(go: DrivenClient, admin: Wire, name
     for tag in ("A", "B", "C"):
         go.do("send", topic=topic, tag=tag, body=tag, count=3)
     go.do("consume", handle="c", topic=topic, group=group, expression="A || C")
-    messages = go.do("received", handle="c", count=7, timeout=4000)
+    messages = go.received("c", 6)
     go.do("stop", handle="c")
 
     assert Counter(bodies(messages)) == Counter(expected("A", 3) + expected("C", 3))
@@ -138,7 +138,7 @@ def test_a_group_continues_at_its_offset(go: DrivenClient, admin: Wire, name: Na
     for round_ in ("first", "second"):
         go.do("send", topic=topic, count=5, body=round_)
         go.do("consume", handle=round_, topic=topic, group=group)
-        messages = go.do("received", handle=round_, count=6, timeout=3000)
+        messages = go.received(round_, 5)
         go.do("stop", handle=round_)
         assert Counter(bodies(messages)) == Counter(expected(round_, 5))
 
@@ -181,7 +181,7 @@ def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(
 
     go.do("send", topic=topic, count=5, body="after")
     go.do("consume", handle="after", topic=topic, group=group)
-    messages = go.do("received", handle="after", count=6, timeout=3000)
+    messages = go.received("after", 5)
     go.do("stop", handle="after")
     assert Counter(bodies(messages)) == Counter(expected("after", 5))
 

@@ -165,7 +165,7 @@ def test_a_tag_filter_delivers_only_its_tags(any_java: DrivenClient, admin: Wire
     for tag in ("A", "B", "C"):
         any_java.do("send", topic=topic, tag=tag, body=tag, count=3)
     any_java.do("consume", handle="c", topic=topic, group=group, expression="A || C")
-    messages = any_java.do("received", handle="c", count=7, timeout=4000)["messages"]
+    messages = any_java.received("c", 6)["messages"]
     any_java.do("stop", handle="c")
 
     assert Counter(bodies({"messages": messages})) == Counter(expected("A", 3) + expected("C", 3))
@@ -269,7 +269,7 @@ def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(
 
     any_java.do("send", topic=topic, count=8, body="after")
     any_java.do("consume", handle="c", topic=topic, group=group)
-    messages = any_java.do("received", handle="c", count=9, timeout=3000)
+    messages = any_java.received("c", 8)
     any_java.do("stop", handle="c")
     assert Counter(bodies(messages)) == Counter(expected("after", 8))
 

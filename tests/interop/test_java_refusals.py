@@ -11,8 +11,10 @@ import pytest
 
 from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant, read_all, send_fields
 from tests.fixtures.server import Server
+from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import HEARTBEAT, LIST_ACLS, LIST_USERS, PULL, ROUTE, SEND, User, Wire
 from tests.interop.conftest import Connections, DrivenClient
+from tests.interop.driver import bodies
 from tests.interop.outsiders import NO_PERMISSION, WRONG, Outsider
 
 ORDERS, GROUP = "orders", "orders_group"
@@ -111,8 +113,7 @@ def test_a_user_with_the_permissions_is_allowed(any_java: DrivenClient) -> None:
     alice.do("consume", handle="alice", topic=ORDERS, group=GROUP)
     assert alice.do("heartbeat", handle="alice", broker=any_java.server.broker)["version"] > 0
     # The topic also has messages of other tests, and queues have any order.
-    received = alice.do("received", handle="alice", count=99, timeout=5000)["messages"]
-    assert "admitted-0" in [m["body"] for m in received]
+    assert eventually(lambda: "admitted-0" in bodies(alice.do("received", handle="alice", timeout=0)), seconds=60)
     alice.do("stop", handle="alice")
     pulled = alice.do("pull", topic=ORDERS, group=GROUP, broker=any_java.server.broker_name)
     assert pulled["status"] == "FOUND"
@@ -126,8 +127,9 @@ def test_a_forbidden_topic_does_not_stop_the_other_consumers_of_a_process(any_ja
     alice.do("send", topic=ORDERS, body="shared heartbeat")
     alice.do("consume", handle="forbidden", topic="hidden", group="orders_hidden")
     alice.do("consume", handle="allowed", topic=ORDERS, group="orders_shared")
-    received = alice.do("received", handle="allowed", count=99, timeout=10_000)["messages"]
-    assert "shared heartbeat-0" in [m["body"] for m in received]
+    assert eventually(
+        lambda: "shared heartbeat-0" in bodies(alice.do("received", handle="allowed", timeout=0)), seconds=60
+    )
     alice.do("stop", handle="forbidden")
     alice.do("stop", handle="allowed")
 

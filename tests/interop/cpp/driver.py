@@ -136,7 +136,7 @@ def consume(step: Step) -> Answer:
 
 def received(step: Step) -> Answer:
     running = CONSUMERS[step["handle"]]
-    return {"messages": running.wait(int(step.get("count", 1)), int(step.get("timeout", 10_000)) / 1000)}
+    return {"messages": running.wait(int(step.get("count", 1)), int(step.get("timeout", 45_000)) / 1000)}
 
 
 def stop(step: Step) -> Answer:

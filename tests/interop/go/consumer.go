@@ -84,7 +84,7 @@ func received(s step) (answer, error) {
 	if !ok {
 		return nil, fmt.Errorf("no consumer %s", s.get("handle", ""))
 	}
-	end := time.Now().Add(time.Duration(s.number("timeout", 10000)) * time.Millisecond)
+	end := time.Now().Add(time.Duration(s.number("timeout", 45000)) * time.Millisecond)
 	for {
 		state.guard.Lock()
 		out := append([]answer{}, state.messages...)

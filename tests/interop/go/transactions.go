@@ -96,7 +96,7 @@ func half(s step) (answer, error) {
 
 func checked(s step) (answer, error) {
 	state := transactors[s.get("handle", "")]
-	end := time.Now().Add(time.Duration(s.number("timeout", 10000)) * time.Millisecond)
+	end := time.Now().Add(time.Duration(s.number("timeout", 45000)) * time.Millisecond)
 	for {
 		state.lock.Lock()
 		found := append([]answer{}, state.checks...)

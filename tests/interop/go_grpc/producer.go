@@ -175,7 +175,7 @@ func checked(s step) (answer, error) {
 
 // awaited gives what was collected, as soon as it is enough or the time is over.
 func awaited(s step, collected func() []answer) answer {
-	end := time.Now().Add(time.Duration(s.number("timeout", 10000)) * time.Millisecond)
+	end := time.Now().Add(time.Duration(s.number("timeout", 45000)) * time.Millisecond)
 	for {
 		if out := collected(); len(out) >= s.number("count", 1) || time.Now().After(end) {
 			return answer{"messages": out}

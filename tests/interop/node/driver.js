@@ -181,7 +181,7 @@ async function unsubscribeLite(step) {
 }
 
 async function awaited(list, step) {
-  const end = Date.now() + Number(step.timeout ?? 10_000);
+  const end = Date.now() + Number(step.timeout ?? 45_000);
   while (list.length < Number(step.count ?? 1) && Date.now() < end) {
     await sleep(20);
   }

@@ -96,7 +96,7 @@ final class Consumers {
 
     void received(Step step, Map<String, Object> answer) throws Exception {
         List<Object> messages = new ArrayList<>();
-        for (MessageExt message : state(step).await(step.number("count", 1), step.number("timeout", 10000))) {
+        for (MessageExt message : state(step).await(step.number("count", 1), step.number("timeout", 45000))) {
             messages.add(describe(message));
         }
         answer.put("messages", messages);

@@ -13,6 +13,7 @@ final class LitePull {
 
     static void receive(Step step, Map<String, Object> answer) throws Exception {
         DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(step.get("group"), step.hook());
+        consumer.setHeartbeatBrokerInterval(1000); // 30 s by default: how long the broker may have an old version of the subscription
         consumer.setNamesrvAddr(step.get("namesrv"));
         consumer.setPollNameServerInterval(500); // 30 s by default: a test sees new topics sooner
         consumer.setHeartbeatBrokerInterval(1000); // 30 s by default: how long a client is unknown to a restarted server
@@ -27,7 +28,7 @@ final class LitePull {
         consumer.start();
         try {
             List<Object> messages = new ArrayList<>();
-            long end = System.currentTimeMillis() + step.number("timeout", 10000);
+            long end = System.currentTimeMillis() + step.number("timeout", 45000);
             while (messages.size() < step.number("count", 1) && System.currentTimeMillis() < end) {
                 for (MessageExt message : consumer.poll(200)) {
                     messages.add(Consumers.describe(message));

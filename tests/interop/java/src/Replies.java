@@ -79,6 +79,7 @@ final class Replies {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(step.get("group"), step.hook(),
             new org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely());
         consumer.setNamesrvAddr(step.get("namesrv"));
+        consumer.setHeartbeatBrokerInterval(1000); // 30 s by default: how long the broker may have an old version of the subscription
         consumer.setInstanceName(step.get("handle") + "_" + System.nanoTime());
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setAwaitTerminationMillisWhenShutdown(10_000);

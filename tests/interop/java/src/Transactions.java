@@ -111,7 +111,7 @@ final class Transactions {
     }
 
     void checked(Step step, Map<String, Object> answer) throws Exception {
-        answer.put("checks", running.get(step.get("handle")).await(step.number("count", 1), step.number("timeout", 10000)));
+        answer.put("checks", running.get(step.get("handle")).await(step.number("count", 1), step.number("timeout", 45000)));
     }
 
     void stop(Step step) {

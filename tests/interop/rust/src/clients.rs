@@ -164,7 +164,7 @@ impl Clients {
 
     async fn checked(&mut self, step: &Step) -> Answer {
         let (_, checks) = &self.transactors[&step.get("handle")];
-        let end = milliseconds() + step.number("timeout", 10_000);
+        let end = milliseconds() + step.number("timeout", 45_000);
         loop {
             let asked = checks.lock().expect("no step panics").asked.clone();
             if asked.len() as i64 >= step.number("count", 1) || milliseconds() > end {
