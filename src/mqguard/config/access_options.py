@@ -107,6 +107,33 @@ AUTHORIZATION_ENFORCEMENT = Option(
     "auth",
     ours=True,
 )
+AUTHORIZATION_SHADOW_ANONYMOUS = Option(
+    "authorizationShadowAnonymous",
+    option.BOOLEAN,
+    default=False,
+    help="True if shadow mode also allows requests without valid credentials, and only records them.",
+    section="auth",
+    ours=True,
+)
+AUTHORIZATION_SHADOW_FOR = Option(
+    "authorizationShadowFor",
+    option.TEXT,
+    "",
+    "The part for which shadow mode applies although `authorizationEnforcement` is `enforce`, such as "
+    "`User:alice, Listener:8081, From:10.0.0.0/8, User:bob & Topic:pay*` (see access-control.md).",
+    "auth",
+    says_default="none",
+    ours=True,
+)
+AUTHORIZATION_ENFORCE_FOR = Option(
+    "authorizationEnforceFor",
+    option.TEXT,
+    "",
+    "The part for which policies are enforced although shadow mode includes it, in the same form.",
+    "auth",
+    says_default="none",
+    ours=True,
+)
 AUTHORIZATION_PROVIDER = Option(
     "authorizationProvider",
     option.plugin({_AUTHORIZATION + "provider.DefaultAuthorizationProvider": "default"}),

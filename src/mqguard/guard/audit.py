@@ -24,7 +24,7 @@ from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.admission_groups import AdmissionCount, AdmissionMode, AdmissionRecords, AdmissionsOff
 from mqguard.guard.admitted_request import BY_CLAIM, Identity
-from mqguard.guard.denial_groups import ADDRESSES, OTHERS, USERS, DenialGroups, Folded, Repeats
+from mqguard.guard.denial_groups import ADDRESSES, OTHERS, SHADOWED, USERS, DenialGroups, Folded, Repeats
 from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
 from mqguard.guard.request_context import Operation
 
@@ -87,6 +87,7 @@ class AuditEvent(msgspec.Struct, gc=False):
         counted: True if the denial was counted with an audited one.
         resources: Number of resources that the request named if the record does not have all of them; else 0.
         stream: The files that the record goes to.
+        listener: The port of the listener, 0 if it is not known; not part of the record.
     """
 
     operation: Operation
@@ -109,6 +110,7 @@ class AuditEvent(msgspec.Struct, gc=False):
     counted: bool = False
     resources: int = 0
     stream: Stream = Stream.ADMITTED
+    listener: int = 0
 
     @property
     def user(self) -> str:
@@ -256,6 +258,7 @@ class AuditTrail:
         self._users = DenialGroups(USERS)
         self._addresses = DenialGroups(ADDRESSES)
         self._public = DenialGroups(ADDRESSES)
+        self._shadowed = DenialGroups(SHADOWED)
         self._owed: collections.deque[AdminChange] = collections.deque()
 
     def record(self, event: AuditEvent) -> bool:
@@ -294,7 +297,7 @@ class AuditTrail:
     @property
     def summed(self) -> int:
         """Number of denials without a record of their own."""
-        return self._users.summed + self._addresses.summed
+        return self._users.summed + self._addresses.summed + self._shadowed.summed
 
     def put_change(self, change: AdminChange) -> None:
         """Audit a change, or the refusal of one.
@@ -318,14 +321,14 @@ class AuditTrail:
     def tick(self, now_ms: int) -> None:
         """Audit the counts that are due."""
         self._pay()
-        for groups in (self._users, self._addresses, self._public):
+        for groups in (self._users, self._addresses, self._public, self._shadowed):
             groups.write_due(now_ms, self._put_reserved)
         self.admissions.write_due(now_ms)
 
     def close(self, now_ms: int) -> None:
         """Audit all counts."""
         self._pay()
-        for groups in (self._users, self._addresses, self._public):
+        for groups in (self._users, self._addresses, self._public, self._shadowed):
             groups.write_all(now_ms, self._put_reserved)
         self.admissions.close(now_ms)
 
@@ -378,22 +381,16 @@ class AuditTrail:
         return True
 
     def _groups(self, event: AuditEvent) -> DenialGroups:
-        return self._users if event.authenticated else self._addresses
+        if event.authenticated:
+            return self._users
+        return self._shadowed if event.shadow else self._addresses
 
 
 def denial_key(event: AuditEvent, reason: str, message: str, *, shadow: bool = False) -> DenialKey:
     """Return the values that denials share if they are counted together: all of their lines except the time."""
+    decided = event.operation.text, event.stage.value, reason, shadow, event.version
     return (
-        *(
-            event.user[:MAX_NAME],
-            event.method,
-            event.source,
-            event.operation.text,
-            event.stage.value,
-            reason,
-            shadow,
-            event.version,
-        ),
+        *(event.user[:MAX_NAME], event.method, event.source, *decided),
         message[:MAX_NAME],
         *[permission.text[:MAX_NAME] for permission in event.permissions[:MAX_KEY_PERMISSIONS]],
     )

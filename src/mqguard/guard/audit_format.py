@@ -180,7 +180,7 @@ class AuditLines:
         line: dict[str, object] = {
             "time": self._stamp,
             "event": "folded",
-            "verdict": "deny",
+            "verdict": SHADOW_DENY if record.shadowed == record.count else "deny",
             "reason": "",
             "user": record.user,
             "authenticated_by": record.method,

@@ -168,6 +168,10 @@ class Authorization:
             return IMPLICIT
         return verdict
 
+    def decide_stranger(self, permission: RequiredPermission, operation: Operation) -> Verdict:
+        """Decide if a sender that shadow mode does not ask for credentials would need a grant for a permission."""
+        return IMPLICIT if self._implicit.grants(operation, permission) else ANONYMOUS
+
     def prefetch(
         self,
         identity: Identity | None,

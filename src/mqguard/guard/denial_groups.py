@@ -57,6 +57,8 @@ USERS = DenialLimits(groups=4096, senders=1024, burst=256, per_minute=30, burst_
 """Limits for authenticated users."""
 ADDRESSES = DenialLimits(groups=4096, senders=1024, burst=64, per_minute=12, burst_of_all=2048, per_minute_of_all=600)
 """Limits for addresses of unauthenticated peers."""
+SHADOWED = DenialLimits(groups=8192, senders=1024, burst=512, per_minute=60, burst_of_all=8192, per_minute_of_all=1200)
+"""Limits for addresses whose unauthenticated requests shadow mode admits: a policy is learnt from their lines."""
 
 
 class Repeats(msgspec.Struct, frozen=True):

@@ -5,11 +5,12 @@ from mqguard.guard.admitted_request import BY_CLAIM, Identity
 from mqguard.guard.audit import AuditEvent, Stage, denial_key
 from mqguard.guard.authorization import ANONYMOUS, denial_reason
 from mqguard.guard.denial import DenialLog, denial_of
+from mqguard.guard.enforcement_scopes import DenialFacts, ShadowScopes
 from mqguard.guard.errors import DenialReason, Refused
 from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.request_context import Operation
-from mqguard.guard.settings import Enforcement
+from mqguard.guard.settings import Enforcement, GuardSettings
 
 
 def message_about(event: AuditEvent, permission: RequiredPermission, verdict: Verdict) -> str:
@@ -30,11 +31,16 @@ _SHADOWED = frozenset({Reason.DENIED, Reason.NO_MATCH})
 class Enforcer:
     """The maker of denials; in shadow mode some of them only count."""
 
-    def __init__(self, ports: GuardPorts, log: DenialLog, enforcement: Enforcement = Enforcement.ENFORCE) -> None:
+    def __init__(self, ports: GuardPorts, log: DenialLog, settings: GuardSettings) -> None:
         """Enforce denials and keep them in the log."""
         self._ports = ports
         self._log = log
-        self._shadowing = enforcement is Enforcement.SHADOW
+        self._scopes = ShadowScopes(
+            is_whole=settings.enforcement is Enforcement.SHADOW,
+            shadowed=settings.shadow_for,
+            enforced=settings.enforce_for,
+        )
+        self._shadows_anonymous = settings.shadow_anonymous
         self._shadowed = ports.metrics.family(
             "mqguard_requests_shadowed_total",
             "Requests, and resources that they touched, that were allowed and would be denied if enforced.",
@@ -49,8 +55,9 @@ class Enforcer:
     def deny(self, event: AuditEvent, stage: Stage, permission: RequiredPermission, verdict: Verdict) -> None:
         """Deny a request because a permission is not granted; in shadow mode, only record the denial.
 
-        Shadow mode lets through only policy denials of authenticated users, and none of an operation that is always
-        enforced. A request that needs a Super user never comes here.
+        Shadow mode lets through policy denials of authenticated users, and if `shadow_anonymous` is set, requests
+        without valid credentials; none of an operation that is always enforced. A request that needs a Super user never
+        comes here.
 
         Args:
             event: The request; its last verdict is the one about the permission.
@@ -63,9 +70,28 @@ class Enforcer:
         """
         message = message_about(event, permission, verdict)
         reason = denial_reason(verdict)
-        if not self.is_shadowed(event.identity, event.operation, verdict):
+        if not self.is_shadowed(event.identity, event.operation, permission, verdict, event.source, event.listener):
             raise self.refuse(event, stage, reason, message, refused=permission)
-        self.count_shadowed(stage, verdict)
+        self.shadow(event, stage, reason, message, permission)
+
+    def shadow(
+        self,
+        event: AuditEvent,
+        stage: Stage,
+        reason: DenialReason,
+        message: str,
+        refused: RequiredPermission | None = None,
+    ) -> None:
+        """Record and count a denial that shadow mode lets through.
+
+        Args:
+            event: The request.
+            stage: The step that would deny.
+            reason: The reason.
+            message: The message that the peer would receive, without the id.
+            refused: The permission that is not granted, None for another reason; the event's last verdict is about it.
+        """
+        self.count_shadowed(stage, reason)
         if event.shadow:
             return  # one request, one id: that of its first denial
         event.shadow = True
@@ -78,21 +104,66 @@ class Enforcer:
             event.decision_id, event.counted = repeated, True
             return
         event.decision_id = self._ports.new_id()
-        self._log.add(denial_of(event, f"{message} [decision {event.decision_id}]", permission))
+        self._log.add(denial_of(event, f"{message} [decision {event.decision_id}]", refused))
 
-    def is_shadowed(self, identity: Identity | None, operation: Operation, verdict: Verdict) -> bool:
-        """Return True if shadow mode lets a denial through."""
+    def is_shadowed(
+        self,
+        identity: Identity | None,
+        operation: Operation,
+        permission: RequiredPermission,
+        verdict: Verdict,
+        ip: str,
+        listener: int,
+    ) -> bool:
+        """Return True if shadow mode lets a denial through.
+
+        Args:
+            identity: The sender.
+            operation: The kind of request.
+            permission: The permission that is not granted.
+            verdict: The decision about it.
+            ip: The source address.
+            listener: The port of the listener, 0 if it is not known.
+        """
+        if self._scopes.is_empty or operation.is_always_enforced:
+            return False
+        if identity is None:
+            return (
+                self._shadows_anonymous
+                and verdict is ANONYMOUS
+                and self._scopes.include(DenialFacts("", False, permission, ip, listener))  # noqa: FBT003
+            )
         return (
-            self._shadowing
-            and verdict.reason in _SHADOWED
-            and identity is not None
+            verdict.reason in _SHADOWED
             and identity.method is not BY_CLAIM
-            and not operation.is_always_enforced
+            and self._scopes.include(DenialFacts(identity.user, True, permission, ip, listener))  # noqa: FBT003
         )
 
-    def count_shadowed(self, stage: Stage, verdict: Verdict) -> None:
+    def admits_stranger(self, operation: Operation, claimed: str, ip: str, listener: int) -> bool:
+        """Return True if shadow mode lets a request without valid credentials through, as far as its permissions allow.
+
+        Each of its permissions must be let through as well.
+
+        Args:
+            operation: The kind of request.
+            claimed: The user name that it claims; empty for none.
+            ip: The source address.
+            listener: The port of the listener, 0 if it is not known.
+        """
+        return (
+            self._shadows_anonymous
+            and not self._scopes.is_empty
+            and not operation.is_always_enforced
+            and not self._scopes.enforce(DenialFacts(claimed, False, None, ip, listener))  # noqa: FBT003
+        )
+
+    def admits_nameless(self, ip: str, listener: int) -> bool:
+        """Return True if shadow mode lets through a request without credentials that needs no permission."""
+        return self._scopes.include(DenialFacts("", False, None, ip, listener))  # noqa: FBT003
+
+    def count_shadowed(self, stage: Stage, reason: str) -> None:
         """Count a denial that shadow mode lets through."""
-        self._shadowed.of(stage.value, str(verdict.reason)).value += 1
+        self._shadowed.of(stage.value, str(reason)).value += 1
 
     def refuse(
         self,

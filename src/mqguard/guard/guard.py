@@ -39,6 +39,9 @@ _LOG = logging.getLogger(__name__)
 _ALLOW = Decision.ALLOW
 
 
+_NEVER_SHADOWED = frozenset({DenialReason.DISABLED, DenialReason.MALFORMED_CREDENTIALS})
+"""Failures of authentication that shadow mode enforces: an administrator disabled the user, or it cannot be read."""
+
 _Denied = tuple[RequiredPermission, Verdict | None, DenialReason, str]
 """A permission that is not granted, the verdict (None if a plugin decided), the reason, and the message."""
 
@@ -71,7 +74,7 @@ class Guard:
         self._denies_when_full = settings.when_audit_full is WhenAuditFull.REFUSE
         self._authentication = Authentication(settings, ports.clock, settings.throttle())
         self._authorization = Authorization(ImplicitGrants(settings))
-        self._enforcer = Enforcer(ports, self.denials, settings.enforcement)
+        self._enforcer = Enforcer(ports, self.denials, settings)
         self._objects = PolicyObjectAuthorizer(ports, self._authorization, self._enforcer)
         self._all_objects = AllowAll(self._rights_of)
         self._admissions = CachedAdmissions(self._metadata.snapshot)
@@ -83,6 +86,7 @@ class Guard:
             Refused: The request is denied.
         """
         event = AuditEvent(request.operation, request.peer.ip, self._ticks())
+        event.listener = request.peer.listener
         try:
             return self._admit(request, event, self._authentication, self._authorization, self._objects)
         except Refused:
@@ -113,6 +117,9 @@ class Guard:
             if self._default_route_open and request.is_public():
                 return self._let_in_public(request, event)
             reason = DenialReason(failure.reason)
+            admitted = self._admit_stranger(request, event, reason, failure.message, authorization, objects)
+            if admitted is not None:
+                return admitted
             raise self._enforcer.refuse(event, Stage.AUTHENTICATION, reason, failure.message) from None
 
         operation = request.operation
@@ -124,6 +131,11 @@ class Guard:
         if identity is None and self._default_route_open and request.is_public():
             return self._let_in_public(request, event)
 
+        if identity is None:
+            reason, message = DenialReason.NO_CREDENTIALS, AUTHORIZATION_FAILED
+            admitted_stranger = self._admit_stranger(request, event, reason, message, authorization, objects)
+            if admitted_stranger is not None:
+                return admitted_stranger
         is_super = identity is not None and identity.is_super
         if operation.is_partial:
             event.reason, denied = self._authorize_parts(request, event, snapshot, authorization)
@@ -238,7 +250,7 @@ class Guard:
             decided.append(permission)
             verdicts.append(verdict)
             if verdict.decision is not _ALLOW:
-                is_shadowed = self._enforcer.is_shadowed(identity, operation, verdict)
+                is_shadowed = self._enforcer.is_shadowed(identity, operation, permission, verdict, ip, event.listener)
                 event.permissions = tuple(decided) if is_shadowed else (*decided, *_next_of(permissions))
                 event.verdicts = tuple(verdicts)
                 self._enforcer.deny(event, Stage.AUTHORIZATION, permission, verdict)
@@ -298,7 +310,9 @@ class Guard:
         """Decide about one permission; return the verdict, and reason and message of a denial that is enforced."""
         identity, operation = event.identity, event.operation
         verdict = authorization.decide(identity, event.rights, permission, operation, event.source)
-        if verdict.decision is _ALLOW or self._enforcer.is_shadowed(identity, operation, verdict):
+        if verdict.decision is _ALLOW or self._enforcer.is_shadowed(
+            identity, operation, permission, verdict, event.source, event.listener
+        ):
             return verdict, None
         return verdict, (denial_reason(verdict), message_about(event, permission, verdict))
 
@@ -321,6 +335,7 @@ class Guard:
             rights=event.rights,
             version=event.version,
             verdicts=(verdict,) if verdict is not None else (),
+            listener=event.listener,
         )
         refused = first if verdict is not None else None
         if verdict is None:
@@ -328,6 +343,48 @@ class Guard:
             part.permissions, part.rights = permissions[: MAX_UNDECIDED + 1], None
         denial = self._enforcer.refuse(part, Stage.AUTHORIZATION, reason, message, refused=refused)
         return DeniedPart(frozenset(permissions), denial)
+
+    def _admit_stranger(
+        self,
+        request: RequestContext,
+        event: AuditEvent,
+        reason: DenialReason,
+        message: str,
+        authorization: Authorization,
+        objects: ObjectAuthorizer,
+    ) -> AdmittedRequest | None:
+        """Admit a request without valid credentials if shadow mode lets it through, and record what it needs.
+
+        Such a request has no user, whatever name it claims. It is denied unless shadow mode lets through all that it
+        needs, so one that needs a Super user is denied.
+
+        Returns:
+            The admitted request; None if it is denied.
+
+        Raises:
+            Refused: The audit log has no room for the record.
+        """
+        enforcer, operation, ip, listener = self._enforcer, event.operation, event.source, event.listener
+        if reason in _NEVER_SHADOWED or not enforcer.admits_stranger(operation, event.claimed, ip, listener):
+            return None
+        try:
+            permissions = tuple(request.required_permissions())
+        except PermissionsUnclear:
+            return None
+        verdicts = []
+        for permission in permissions:
+            verdict = authorization.decide_stranger(permission, operation)
+            if verdict.decision is not _ALLOW and not enforcer.is_shadowed(
+                None, operation, permission, verdict, ip, listener
+            ):
+                return None
+            verdicts.append(verdict)
+        if not permissions and not enforcer.admits_nameless(ip, listener):
+            return None
+        event.permissions, event.verdicts = permissions, tuple(verdicts)
+        enforcer.shadow(event, Stage.AUTHENTICATION, reason, message)
+        pending = request.is_pending()
+        return self._let_in(event, AdmittedRequest(None, request.peer, operation, permissions, pending, objects))
 
     def _let_in_public(self, request: RequestContext, event: AuditEvent) -> AdmittedRequest:
         """Admit an anonymous request whose answer needs no protection.

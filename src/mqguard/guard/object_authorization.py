@@ -7,7 +7,7 @@ from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.admitted_request import BY_SIGNATURE, AdmittedRequest
 from mqguard.guard.audit import AuditEvent, Stage
-from mqguard.guard.authorization import Authorization
+from mqguard.guard.authorization import Authorization, denial_reason
 from mqguard.guard.enforcement import Enforcer
 from mqguard.guard.errors import DenialReason, PermissionsUnclear
 from mqguard.guard.permissions import RequiredPermission
@@ -69,11 +69,12 @@ class PolicyObjectAuthorizer:
         verdict = self._authorization.decide(
             access.identity, self._rights(access), owned, access.operation, access.peer.ip
         )
+        peer = access.peer
         if verdict.decision is Decision.ALLOW or not self._enforcer.is_shadowed(
-            access.identity, access.operation, verdict
+            access.identity, access.operation, owned, verdict, peer.ip, peer.listener
         ):
             return verdict.allowed
-        self._enforcer.count_shadowed(Stage.OBJECT, verdict)
+        self._enforcer.count_shadowed(Stage.OBJECT, denial_reason(verdict))
         return True
 
     def require(self, access: AdmittedRequest, permission: RequiredPermission) -> None:
@@ -95,7 +96,7 @@ class PolicyObjectAuthorizer:
         event.verdicts = (verdict,)
         if verdict.decision is not Decision.ALLOW:
             self._enforcer.deny(event, Stage.OBJECT, owned, verdict)
-        self._record(event, verdict.reason)
+        self._record(event, event.reason if event.shadow else verdict.reason)
 
     def renew(self) -> None:
         """Do nothing: every decision is a new one."""
@@ -106,6 +107,11 @@ class PolicyObjectAuthorizer:
 
     def admits(self, access: AdmittedRequest) -> bool:
         """Return True if the sender would be admitted now."""
+        if access.identity is None:
+            peer = access.peer
+            return self._enforcer.admits_stranger(access.operation, "", peer.ip, peer.listener) and (
+                bool(access.permissions) or self._enforcer.admits_nameless(peer.ip, peer.listener)
+            )
         verdict = self._authorization.decide_sender(access.identity, self._rights(access))
         return verdict.decision is Decision.ALLOW
 
@@ -130,6 +136,7 @@ class PolicyObjectAuthorizer:
             started=self._ports.ticks(),
             identity=access.identity,
             version=self._ports.metadata.snapshot.version,
+            listener=access.peer.listener,
         )
 
     def _record(self, event: AuditEvent, reason: str) -> None:

@@ -24,7 +24,7 @@ from mqguard.guard.plugin_authorization import DENIED, NotAllowed, PerRequestAut
 from mqguard.guard.plugin_calls import PluginResults
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.request_context import RequestContext
-from mqguard.guard.settings import Enforcement, GuardSettings, Strategy
+from mqguard.guard.settings import GuardSettings, Strategy
 
 
 class PluginGuard(Guard):
@@ -78,6 +78,7 @@ class PluginGuard(Guard):
             PluginCallsPending: More plugins must be called.
         """
         event = AuditEvent(request.operation, request.peer.ip, self._ticks())
+        event.listener = request.peer.listener
         authorization = PerRequestAuthorization(
             self._implicit, self._provider, self._handlers, self._rulings, self._ports.clock, answers
         )
@@ -224,9 +225,18 @@ def _check_sender(event: AuditEvent, authorization: Authorization) -> None:
 def _check_enforcement(settings: GuardSettings, installed: InstalledPlugins) -> None:
     # No authorization plugin is called about a request that the policies deny: shadow mode would bypass the plugins.
     has_plugins = installed.authorization_provider is not None or installed.authorization_handlers
-    if has_plugins and settings.enforcement is Enforcement.SHADOW:
+    if has_plugins and settings.has_shadow:
         raise GuardMisconfigured(
             "`authorizationEnforcement = shadow` cannot be combined with authorization plugins: remove one of them"
+        )
+    authenticates = (
+        installed.authentication_provider is not None
+        or installed.authentication_handlers
+        or installed.authentication_strategy is not None
+    )
+    if authenticates and settings.shadow_anonymous:
+        raise GuardMisconfigured(
+            "`authorizationShadowAnonymous` would bypass authentication plugins: remove it, or the plugins"
         )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import enum
 
 from mqguard.auth.throttle import Throttle, ThrottleLimits
+from mqguard.guard.enforcement_scopes import Scope
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.model import names
 from mqguard.model.properties import DEFAULT_REGION
@@ -73,6 +74,9 @@ class GuardSettings:
         authorization_strategy: Used for the rulings of a plugin only. Verdicts of policies are cached with the rights
             that they come from, and a change replaces these, so both strategies decide alike.
         enforcement: The effect of a denial by policies. `Enforcer.deny` says which denials shadow mode never skips.
+        shadow_anonymous: True if shadow mode also admits requests without valid credentials.
+        shadow_for: Scopes that shadow mode includes although `enforcement` is `ENFORCE`.
+        enforce_for: Scopes that shadow mode leaves out.
         trust_claimed_user: True to authorize by the name that clients send, without any credentials; only with
             authentication off, and never as Super.
         cluster: The name in `Cluster:<name>`.
@@ -97,6 +101,9 @@ class GuardSettings:
     authentication_strategy: Strategy = Strategy.STATELESS
     authorization_strategy: Strategy = Strategy.STATELESS
     enforcement: Enforcement = Enforcement.ENFORCE
+    shadow_anonymous: bool = False
+    shadow_for: tuple[Scope, ...] = ()
+    enforce_for: tuple[Scope, ...] = ()
     trust_claimed_user: bool = False
     cluster: str = "DefaultCluster"
     brokers: frozenset[str] = frozenset()
@@ -110,6 +117,11 @@ class GuardSettings:
     processes: int = 1
     denials_kept: int = 10_000
     when_audit_full: WhenAuditFull = WhenAuditFull.DROP
+
+    @property
+    def has_shadow(self) -> bool:
+        """True if shadow mode includes anything."""
+        return self.enforcement is Enforcement.SHADOW or bool(self.shadow_for)
 
     def throttle(self) -> Throttle:
         """Return the limits on guessing secrets."""
@@ -126,10 +138,24 @@ class GuardSettings:
                 "`authorizationEnabled` without `authenticationEnabled` would trust any name that a client sends: "
                 "switch authentication on, or set `authorizationTrustsClaimedUser = true` if that is what you want"
             )
-        if self.enforcement is Enforcement.SHADOW and self.authorization_enabled and not self.authentication_enabled:
+        if self.has_shadow and self.authorization_enabled and not self.authentication_enabled:
             raise GuardMisconfigured(
-                "`authorizationEnforcement = shadow` lets through denials of authenticated users only: switch "
-                "`authenticationEnabled` on, or remove it"
+                "shadow mode must know which user sent a request, or that none did: switch `authenticationEnabled` on, "
+                "or remove `authorizationEnforcement = shadow` and `authorizationShadowFor`"
+            )
+        if self.shadow_anonymous and not (self.has_shadow and self.authorization_enabled):
+            raise GuardMisconfigured(
+                "`authorizationShadowAnonymous` is a part of shadow mode: set `authorizationEnforcement = shadow` or "
+                "`authorizationShadowFor`, with `authorizationEnabled`, or remove it"
+            )
+        if (
+            self.shadow_anonymous
+            and all(scope.is_for_users for scope in self.shadow_for)
+            and (self.enforcement is Enforcement.ENFORCE)
+        ):
+            raise GuardMisconfigured(
+                "`authorizationShadowAnonymous` has no effect if `authorizationShadowFor` names only users: add a "
+                "listener, an address or a resource, or remove it"
             )
         if self.trust_claimed_user and self.authentication_enabled:
             raise GuardMisconfigured(

@@ -85,12 +85,14 @@ class Peer(msgspec.Struct, frozen=True, gc=False):
         port: Source port.
         channel: The connection itself; compared by identity.
         tls: True if the connection is encrypted.
+        listener: Port of the listener that accepted the connection, 0 if it is not known.
     """
 
     ip: str
     port: int
     channel: Channel
     tls: bool = False
+    listener: int = 0
 
     @property
     def address(self) -> str:

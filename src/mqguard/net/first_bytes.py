@@ -86,7 +86,7 @@ class FirstBytes(Generic[N]):
                 return
             data = data[header.size :]
             if header.ip is not None:
-                link.peer = Peer(header.ip, header.port, link.peer.channel)
+                link.peer = Peer(header.ip, header.port, link.peer.channel, listener=link.peer.listener)
         reason = None if link.is_settled else self._owner.settled(link)
         if reason is not None:
             link.cut(reason)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
+import msgspec
+
 from mqguard.model.peer import Channel, Peer
 from mqguard.net import first_bytes, tls
 from mqguard.net.first_bytes import FirstBytes
@@ -183,7 +185,9 @@ class ServerLink(FlowControl):
         transport.set_write_buffer_limits(high=self._owner.settings.output_high_water)
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple) and len(name) >= 2:
-            self.peer = Peer(plain_ip(str(name[0])), int(name[1]), self.peer.channel)
+            own = transport.get_extra_info("sockname")
+            listener = int(own[1]) if isinstance(own, tuple) and len(own) >= 2 else 0
+            self.peer = Peer(plain_ip(str(name[0])), int(name[1]), self.peer.channel, listener=listener)
         reason = self._owner.entered(self)
         if reason is None and not self._owner.trusts_proxy_header(self.peer.ip):
             reason = self._owner.settled(self)
@@ -321,7 +325,7 @@ class ServerLink(FlowControl):
             return
         self._write_raw(session.outgoing())
         if session.established and not self.peer.tls:
-            self.peer = Peer(self.peer.ip, self.peer.port, self.peer.channel, tls=True)
+            self.peer = msgspec.structs.replace(self.peer, tls=True)
             self._announce()
         if plain and not self.closed:
             self._take_plain(plain)

@@ -26,6 +26,7 @@ from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.net.upstream import UpstreamSettings
 from mqguard.proxy.grpc.settings import ProxySettings
+from mqguard.runtime.shadow_mode import scopes, shadow_warnings
 from mqguard.store.sealing_key import pending_path
 
 CERTIFICATE_DAYS = 30
@@ -201,14 +202,7 @@ def startup_warnings(config: Configuration, *, registers: bool = False) -> list[
     host, reachable = bind_address(config), config.get(server_options.BROKER_IP)
     found = _registration_warnings(config, registers=registers)
     found += certificate_warnings(config, dt.datetime.now(dt.UTC))
-    if (
-        config.get(access_options.AUTHORIZATION_ENABLED)
-        and config.get(access_options.AUTHORIZATION_ENFORCEMENT) == "shadow"
-    ):
-        found.append(
-            "POLICIES ARE NOT ENFORCED: with authorizationEnforcement = shadow every authenticated user is allowed "
-            "everything, and the audit log has the requests that would be denied, as shadow-deny"
-        )
+    found += shadow_warnings(config)
     found += _weak_secrets(config)
     if reachable in _ALL_ADDRESSES:
         found.append(
@@ -305,6 +299,9 @@ def guard_settings(config: Configuration) -> GuardSettings:
         authentication_strategy=_strategy(get(access_options.AUTHENTICATION_STRATEGY)),
         authorization_strategy=_strategy(get(access_options.AUTHORIZATION_STRATEGY)),
         enforcement=Enforcement(get(access_options.AUTHORIZATION_ENFORCEMENT)),
+        shadow_anonymous=get(access_options.AUTHORIZATION_SHADOW_ANONYMOUS),
+        shadow_for=scopes(config, access_options.AUTHORIZATION_SHADOW_FOR),
+        enforce_for=scopes(config, access_options.AUTHORIZATION_ENFORCE_FOR),
         trust_claimed_user=get(access_options.TRUST_CLAIMED_USER),
         cluster=get(server_options.CLUSTER_NAME),
         brokers=frozenset({get(server_options.BROKER_NAME)}),

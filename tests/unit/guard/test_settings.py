@@ -18,6 +18,9 @@ def test_what_holds_where_nothing_is_said():
         "authentication_strategy": Strategy.STATELESS,
         "authorization_strategy": Strategy.STATELESS,
         "enforcement": Enforcement.ENFORCE,
+        "shadow_anonymous": False,
+        "shadow_for": (),
+        "enforce_for": (),
         "trust_claimed_user": False,
         "cluster": "DefaultCluster",
         "brokers": frozenset(),
@@ -57,7 +60,7 @@ def test_settings_that_would_open_what_they_seem_to_close_do_not_start(
     if authorizing and not authenticating and not trusting:
         wrong = "would trust any name that a client sends"
     elif authorizing and not authenticating and enforcement is Enforcement.SHADOW:
-        wrong = "authenticated users only"
+        wrong = "must know which user"
     elif trusting and authenticating:
         wrong = "contradicts"
     if wrong is None:

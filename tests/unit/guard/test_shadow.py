@@ -170,7 +170,7 @@ def test_shadow_admits_just_what_enforcement_refuses_by_policy(topics):
 
 
 def test_it_needs_authentication():
-    with pytest.raises(GuardMisconfigured, match="authenticated users only"):
+    with pytest.raises(GuardMisconfigured, match="must know which user"):
         GuardSettings(authorization_enabled=True, trust_claimed_user=True, enforcement=Enforcement.SHADOW).check()
 
 

@@ -73,7 +73,7 @@ class GrpcClient:
         self.questions: dict[str, Question] = {}
         self.seen_ms = 0
         self.language = 0
-        self.peer = Peer(peer.ip, peer.port, Channel(), peer.tls)
+        self.peer = Peer(peer.ip, peer.port, Channel(), peer.tls, peer.listener)
         self.closed = False
         self._on_command = on_command
 

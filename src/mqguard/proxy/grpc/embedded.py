@@ -28,7 +28,7 @@ class _Waiting:
         self._router = router
         self._on_answer: OnAnswer | None = on_answer
         # A handler finds what waits by the channel, and one connection has many calls.
-        self.peer = Peer(peer.ip, peer.port, Channel(), peer.tls)
+        self.peer = Peer(peer.ip, peer.port, Channel(), peer.tls, peer.listener)
         self.closed = False
         self.work = NO_WORK
 
