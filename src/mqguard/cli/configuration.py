@@ -18,6 +18,11 @@ _DATA = ("--data", "storePathRootDir", "The data directory [default: mqguard-dat
 _BROKER_PORT = ("listenPort", "The broker's port, 0 for any free port [default: 10911].")
 _NAMESRV_PORT = ("namesrvListenPort", "The name server's port, 0 for any free port [default: 9876].")
 _GRPC_PORT = ("grpcServerPort", "The port for gRPC clients, 0 for any free port [default: 8081].")
+_MANAGEMENT = (
+    "--management-port",
+    "managementPort",
+    "The HTTP port for metrics and health, 0 for any free port [default: off].",
+)
 _BIND = ("--bind", "bindAddress", "The address to listen on [default: only this machine].")
 
 STANDALONE_FLAGS = (
@@ -26,14 +31,16 @@ STANDALONE_FLAGS = (
     ("--namesrv-port", *_NAMESRV_PORT),
     ("--grpc-port", *_GRPC_PORT),
     _BIND,
+    _MANAGEMENT,
 )
-NAMESRV_FLAGS = (_DATA, ("--port", *_NAMESRV_PORT), _BIND)
+NAMESRV_FLAGS = (_DATA, ("--port", *_NAMESRV_PORT), _BIND, _MANAGEMENT)
 BROKER_FLAGS = (
     _DATA,
     ("--namesrv", "namesrvAddr", "The name servers to register with, HOST:PORT, separated by `;`."),
     ("--name", "brokerName", "The name of the broker [default: broker-a]."),
     ("--port", *_BROKER_PORT),
     _BIND,
+    _MANAGEMENT,
 )
 PROXY_FLAGS = (
     _DATA,
@@ -42,6 +49,7 @@ PROXY_FLAGS = (
     ("--grpc-port", *_GRPC_PORT),
     ("--broker-ports", "proxyBrokerPorts", "The ports for brokers, FIRST-LAST [default: 11000-11255]."),
     _BIND,
+    _MANAGEMENT,
 )
 """Options for single keys of `broker.conf`: the option, the key, and the help."""
 

@@ -112,7 +112,12 @@ def print_ready(found: "Ready", *, as_json: bool) -> None:
     """Print the addresses of a server that is ready."""
     served = {
         key: address
-        for key, address in (("namesrv", found.namesrv), ("broker", found.broker), ("grpc", found.grpc))
+        for key, address in (
+            ("namesrv", found.namesrv),
+            ("broker", found.broker),
+            ("grpc", found.grpc),
+            ("management", found.management),
+        )
         if address
     }
     if as_json:
@@ -144,7 +149,7 @@ def print_ready(found: "Ready", *, as_json: bool) -> None:
     )
 
 
-_SERVERS = {"namesrv": "name server", "broker": "broker", "grpc": "gRPC"}
+_SERVERS = {"namesrv": "name server", "broker": "broker", "grpc": "gRPC", "management": "metrics and health"}
 
 
 def _demonstrate(found: "Ready", stopping: threading.Event, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from mqguard.config import (
     access_options,
     grpc_options,
     json_file,
+    management_options,
     properties,
     proxy_options,
     server_options,
@@ -68,11 +69,12 @@ SECTIONS = {
     "store": "Storage",
     "net": "Connections and TLS",
     "audit": "Audit and logs",
+    "management": "Metrics and health over HTTP",
 }
 
 OPTIONS: tuple[Option[Any], ...] = tuple(
     value
-    for module in (access_options, store_options, server_options, grpc_options, proxy_options)
+    for module in (access_options, store_options, server_options, grpc_options, proxy_options, management_options)
     for value in list(vars(module).values())
     if isinstance(value, Option)
 )

@@ -76,6 +76,9 @@ class Components:
         StartFailed: A file cannot be written.
         StoreError: The messages cannot be opened.
         MetadataStoreFailed: Users and policies cannot be opened.
+
+    Attributes:
+        access: Access control.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Components:
         self._namesrv: _NameServerParts | None = None
         with contextlib.ExitStack() as opened:
             shared = config.get(server_options.SHARED_ACCESS_PATH) if role is Role.BROKER else None
-            self._access = access = AccessComponents(config, loaded, data, clock, first_start, opened, shared)
+            self.access = access = AccessComponents(config, loaded, data, clock, first_start, opened, shared)
             routes = RouteTable() if role.has_namesrv else None
             if role.has_broker:
                 self._broker = _BrokerParts(config, access, data, clock, routes, opened)
@@ -161,7 +164,7 @@ class Components:
             loop: The event loop.
             end_iteration: Requests the end of an iteration without input.
         """
-        self._access.attach(loop, end_iteration)
+        self.access.attach(loop, end_iteration)
         if self._owner is not None:
             self._owner.attach(loop, end_iteration)
         if self._broker is not None:
@@ -175,8 +178,8 @@ class Components:
             servers: The listeners, by name.
         """
         if self._broker is not None:
-            metrics.observe_engine(self._access.metrics, self._broker.engine)
-        metrics.observe_servers(self._access.metrics, scheduler, servers)
+            metrics.observe_engine(self.access.metrics, self._broker.engine)
+        metrics.observe_servers(self.access.metrics, scheduler, servers)
 
     def advertise(self, port: int) -> None:
         """Set the port of the broker that clients read in routes and message ids."""
@@ -185,7 +188,7 @@ class Components:
 
     def reopen_logs(self) -> None:
         """Open the files of the audit log anew before the next write."""
-        self._access.audit.writer.reopen()
+        self.access.audit.writer.reopen()
 
     def tick(self) -> None:
         """Do the work that is due by the clock; the caller must end the iteration afterwards."""
@@ -198,7 +201,7 @@ class Components:
                 self._owner.tick()
         finally:
             # Denials are logged even if something fails.
-            self._access.audit.tick()
+            self.access.audit.tick()
 
     @property
     def is_behind(self) -> bool:

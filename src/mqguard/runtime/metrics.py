@@ -3,13 +3,15 @@
 The guard counts decisions itself, under names in `guard/enforcement.py` and `guard/guard.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.engine.engine import Engine
 from mqguard.engine.transactions import TransactionEnd
+from mqguard.management.health import Health
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
+from mqguard.proxy.cluster.directory import Directory
 from mqguard.runtime.audit_log import AuditLog
 from mqguard.runtime.remote.access import RemoteAccess
 from mqguard.runtime.remote.brokers import BrokerMetadataStore
@@ -85,6 +87,53 @@ def observe_broker_store(metrics: Metrics, store: BrokerMetadataStore) -> None:
         "mqguard_remote_access_brokers",
         "Masters whose users and policies were read last.",
         lambda: store.brokers,
+        MetricKind.GAUGE,
+    )
+
+
+def observe_health(metrics: Metrics, health: Health) -> None:
+    """Add the health of the process, and what it is.
+
+    Args:
+        metrics: The metrics to add to.
+        health: The health, with all of its checks.
+    """
+    metrics.observe("mqguard_ready", "1 if the server can serve clients, else 0.", health.is_ready, MetricKind.GAUGE)
+    metrics.observe_each(
+        "mqguard_health", "1 if a check of the server succeeds, else 0.", "check", health.results(), MetricKind.GAUGE
+    )
+    metrics.observe_each(
+        "mqguard_info", "The kind of the server; the number is always 1.", "role", {health.role: lambda: 1.0},
+        MetricKind.GAUGE,
+    )  # fmt: skip
+
+
+def observe_cluster(
+    metrics: Metrics, directory: Directory, broker_servers: Callable[[], Iterable[RemotingServer]]
+) -> None:
+    """Add the cluster behind a guard.
+
+    Args:
+        metrics: The metrics to add to.
+        directory: The brokers of the cluster.
+        broker_servers: Returns the listeners that stand for brokers.
+    """
+    metrics.observe(
+        "mqguard_proxy_brokers",
+        "Brokers of the cluster behind the guard.",
+        lambda: len(directory.brokers),
+        MetricKind.GAUGE,
+    )
+    metrics.observe(
+        "mqguard_proxy_cluster_age_seconds",
+        "Seconds since a name server of the cluster has answered; -1 before the first answer.",
+        lambda: -1.0 if directory.age_s is None else directory.age_s,
+        MetricKind.GAUGE,
+    )
+    metrics.observe(
+        "mqguard_proxy_broker_connections",
+        "Open connections of clients to the ports in place of brokers.",
+        lambda: sum(len(server.links) for server in broker_servers()),
         MetricKind.GAUGE,
     )
 

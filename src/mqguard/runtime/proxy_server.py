@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from mqguard.config import grpc_options, proxy_options, server_options
@@ -22,6 +22,7 @@ from mqguard.runtime.broker_ports import PORTS_FILE, PortAssignment
 from mqguard.runtime.components import Role
 from mqguard.runtime.data_directory import DataLock
 from mqguard.runtime.first_start import read_credentials
+from mqguard.runtime.management import Management
 from mqguard.runtime.process import StallWatch, SystemClock
 from mqguard.runtime.proxy_components import ProxyComponents
 from mqguard.runtime.server import (
@@ -110,8 +111,11 @@ class ProxyServer:
             loop.add_signal_handler(number, request_stop, stop, stopping)
         scheduler = Scheduler()
         running = _RunningProxy(self._config, self._net, parts, scheduler, loop)
+        management = Management(self._config, Role.PROXY.value, parts.access)
+        management.add_directory(parts.directory)
         loop.add_signal_handler(signal.SIGHUP, running.reload)
         try:
+            management_address = management.start(loop)
             ports = await running.start()
             watch.start()
             check_certificate_daily(loop, self._config)
@@ -120,11 +124,14 @@ class ProxyServer:
             # The objects of the start stay until the end, so the collector need not check them again.
             gc.collect()
             gc.freeze()
-            ready(self._ready(ports, running))
+            management.serving()
+            ready(self._ready(ports, running)._replace(management=management_address))
             await stop.wait()
+            await management.stopping()
         finally:
             watch.close()
             await running.stop()
+            management.close()
 
     def _ready(self, ports: "_Ports", running: "_RunningProxy") -> Ready:
         ip = self._config.get(server_options.BROKER_IP)
@@ -171,6 +178,10 @@ class _RunningProxy:
             loop, self._host, settings.vip_distance(config), ports, self._create, parts.addresses
         )
         metrics.observe_servers(parts.access.metrics, scheduler, {"namesrv": self._name_server, "grpc": self._grpc})
+        metrics.observe_cluster(parts.access.metrics, self._directory, self._broker_servers)
+
+    def _broker_servers(self) -> Iterable[RemotingServer]:
+        return self.listeners.servers.values()
 
     def _create(self, target: BrokerTarget) -> RemotingServer:
         return RemotingServer(self._parts.broker_sessions(target), self._net, self._scheduler)

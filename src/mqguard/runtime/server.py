@@ -26,6 +26,7 @@ from mqguard.runtime.components import Components, Role
 from mqguard.runtime.data_directory import DataLock, warn_of_unserved
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
+from mqguard.runtime.management import Management
 from mqguard.runtime.process import StallWatch, SystemClock
 from mqguard.runtime.tls_certificate import with_certificate
 
@@ -62,6 +63,7 @@ class Ready(NamedTuple):
         broker: `host:port` of the broker; empty without one. The first one if there are several.
         grpc: `host:port` for gRPC clients; empty without one.
         brokers: The addresses of several brokers; empty if there is at most one.
+        management: `host:port` for metrics and health over HTTP; empty without it.
         bind: The address that both listen on.
         data: The data directory.
         authentication: True if requests must be signed.
@@ -80,6 +82,7 @@ class Ready(NamedTuple):
     administrator: Credentials | None
     grpc: str = ""
     brokers: tuple[str, ...] = ()
+    management: str = ""
 
 
 class Listener(NamedTuple):
@@ -226,10 +229,12 @@ class Server:
         }
         listening = tuple(servers.values())
         parts.observe(scheduler, {listener.key: server for listener, server in servers.items()})
+        management = Management(self._config, self._role.value, parts.access)
         loop.add_signal_handler(signal.SIGHUP, _reload, parts, listening)
         parts.attach(loop, lambda: _end_iterations(*listening))
         ports: dict[Listener, int] = {}
         try:
+            management_address = management.start(loop)
             vip = settings.vip_distance(self._config)
             for listener, wanted in self._ports().items():
                 second = vip if listener is _BROKER else None
@@ -239,13 +244,15 @@ class Server:
             watch.start()
             check_certificate_daily(loop, self._config)
             _Ticker(loop, parts, listening, watch).start()
-            found = self._ready(ports)
+            found = self._ready(ports)._replace(management=management_address)
             # The objects of the start stay until the end, so the collector need not check them again.
             gc.collect()
             gc.freeze()
+            management.serving()
             ready(found)
             companion = None if then is None else loop.run_in_executor(None, then, found, stopping)
             await stop.wait()
+            await management.stopping()
             if companion is not None:
                 await companion
         finally:
@@ -254,6 +261,7 @@ class Server:
             async with asyncio.TaskGroup() as ends:
                 for server in reversed(listening):
                     ends.create_task(server.stop(GRACE_SECONDS))
+            management.close()
 
     def _ready(self, ports: Mapping[Listener, int]) -> Ready:
         ip = self._config.get(server_options.BROKER_IP)

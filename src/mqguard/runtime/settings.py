@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mqguard.dispatch.access_bodies import SecretExposure
 from mqguard.engine.settings import EngineSettings
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import Enforcement, GuardSettings, Strategy, WhenAuditFull
+from mqguard.management.settings import management_address, management_warnings
 from mqguard.model.names import trace_topics
 from mqguard.model.text import visible
 from mqguard.net import tls
@@ -66,7 +67,10 @@ def check(config: Configuration, *, needs_namesrv: bool = False) -> None:
         ConfigInvalid: Settings cannot be used; the error has all problems.
     """
     problems = list(config.problems)
-    checks = [guard_settings, engine_settings, broker_settings, _check_listeners, _check_users, _check_data]
+    checks: list[Callable[[Configuration], object]] = [
+        guard_settings, engine_settings, broker_settings, management_address, _check_listeners, _check_users,
+        _check_data,
+    ]  # fmt: skip
     if needs_namesrv:
         checks.append(upstream_settings)
     for one in checks:
@@ -204,6 +208,7 @@ def startup_warnings(config: Configuration, *, registers: bool = False) -> list[
     found += certificate_warnings(config, dt.datetime.now(dt.UTC))
     found += shadow_warnings(config)
     found += _weak_secrets(config)
+    found += management_warnings(config)
     if reachable in _ALL_ADDRESSES:
         found.append(
             f"routes send clients to {reachable}, which is not the address of a machine: set brokerIP1 to an address "

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NamedTuple, NoReturn
 
-from mqguard.config import access_options, server_options
+from mqguard.config import access_options, management_options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.errors import MqguardError
 from mqguard.runtime import settings
@@ -88,6 +88,7 @@ def plan(config: Configuration, brokers: int) -> list[Planned]:
     audit = data / "audit" if audit is None else audit
     source = f"--brokers {brokers}"
     first_port = config.get(server_options.LISTEN_PORT)
+    management = config.get(management_options.PORT)
     config = config.replaced({server_options.SHARED_ACCESS_PROCESSES: brokers + 1}, source)
     namesrv = config.replaced({server_options.AUDIT_PATH: audit / NAMESRV}, source)
     found = [Planned(NAMESRV, Role.NAMESRV, namesrv, has_lock=True)]
@@ -96,6 +97,7 @@ def plan(config: Configuration, brokers: int) -> list[Planned]:
             server_options.BROKER_NAME: name,
             server_options.SHARED_ACCESS_PATH: data.absolute(),
             server_options.LISTEN_PORT: first_port and first_port + number * PORT_STEP,
+            management_options.PORT: management and management + number + 1,
             # Only the owner of users and policies uses a plugin for their store.
             access_options.AUTHENTICATION_METADATA_PROVIDER: "local",
             access_options.AUTHORIZATION_METADATA_PROVIDER: "local",
@@ -347,7 +349,7 @@ class Supervisor:
             for child in group:
                 if child.pid:
                     os.kill(child.pid, signal.SIGTERM)
-            end = time.monotonic() + STOP_S
+            end = time.monotonic() + STOP_S + self._config.get(management_options.SHUTDOWN_DELAY) / 1000
             while any(child.pid for child in group):
                 self._wait(0.2)
                 if time.monotonic() > end:
