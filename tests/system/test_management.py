@@ -87,7 +87,7 @@ def test_other_machines_need_credentials(tmp_path: Path) -> None:
         assert get(address, "/metrics", basic(SUPER, SUPER_SECRET))[0] == 401, "users of the broker have no access"
         statuses = [get(address, "/metrics", basic("scraper", f"guess-{n}"))[0] for n in range(20)]
         assert 429 in statuses, "guesses are throttled"
-        assert eventually(lambda: get(address, "/metrics", right)[0] == 200)
+        assert eventually(lambda: get(address, "/metrics", right)[0] == 200, pause=0.2)
     assert secret not in server.log()
 
 

@@ -13,7 +13,8 @@ from tests.fixtures.wire import User, Wire
 
 ROOT = Path(__file__).parents[2]
 OF_REMOTE_STORES = {
-    f"mqguard_remote_access_{name}" for name in ("age_seconds", "refused_total", "reloads_total", "changes_waiting")
+    f"mqguard_remote_access_{name}"
+    for name in ("age_seconds", "refused_total", "reloads_total", "changes_waiting", "brokers", "differing_users")
 }
 OF_PROXIES = {"mqguard_proxy_brokers", "mqguard_proxy_cluster_age_seconds", "mqguard_proxy_broker_connections"}
 DECISIONS = {"mqguard_requests_refused_total", "mqguard_requests_shadowed_total"}

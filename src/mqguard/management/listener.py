@@ -124,9 +124,10 @@ class ManagementListener:
         """Count a connection of an address; return False if it has opened too many."""
         now = self._loop.time()
         level, then = self._levels.pop(address, (0.0, now))
-        level = max(0.0, level - (now - then) * RATE) + 1
-        is_allowed = level <= BURST
-        self._levels[address] = (min(level, BURST), now)
+        level = max(0.0, level - (now - then) * RATE)
+        is_allowed = level + 1 <= BURST
+        # A refused connection is not counted: who tries too often is still served at the rate.
+        self._levels[address] = (level + is_allowed, now)
         if len(self._levels) > MAX_ADDRESSES:
             self._levels.popitem(last=False)
         return is_allowed
