@@ -10,6 +10,8 @@ from tests.fixtures.apache import apache_cluster, open_apache_cluster
 __all__ = ["apache_cluster", "open_apache_cluster"]
 
 APACHE_GROUP = "apache-cluster"
+NODE_ID = "_id"
+"""The attribute in which pytest keeps the id of a test."""
 
 # A busy machine may be slow at any moment, so no test has a deadline or fails for slow data.
 settings.register_profile("fast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,11 +21,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of the shared cluster to one worker: each further one would start these processes again.
+    """Give the tests of the shared cluster to one worker. Any other would start the cluster again.
 
     pytest-xdist 3.8 marks groups in an attribute that pytest 9.2 does not read, so that groups had no effect.
     """
     for item in items:
         group = item.get_closest_marker("xdist_group")
         if group is not None and group.args == (APACHE_GROUP,) and not item.nodeid.endswith(f"@{APACHE_GROUP}"):
-            item._id = type(item._id).parse(f"{item.nodeid}@{APACHE_GROUP}")
+            setattr(item, NODE_ID, type(item.id).parse(f"{item.nodeid}@{APACHE_GROUP}"))
