@@ -23,7 +23,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests of the shared cluster to one worker. Any other would start the cluster again.
 
-    pytest-xdist 3.8 marks groups in an attribute that pytest 9.2 does not read, so that groups had no effect.
+    Groups had no effect, because pytest-xdist 3.8 marks them in an attribute that pytest 9.2 does not read.
     """
     for item in items:
         group = item.get_closest_marker("xdist_group")
