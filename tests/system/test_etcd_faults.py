@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import signal
+import ssl
 import threading
 import time
 import urllib.request
@@ -69,10 +70,10 @@ def put(etcd: Etcd, key: str, value: bytes) -> None:
     call(etcd, "kv/put", body)
 
 
-def call(etcd: Etcd, path: str, body: object) -> dict[str, object]:
-    address = f"http://127.0.0.1:{etcd.port}/v3/{path}"
+def call(etcd: Etcd, path: str, body: object, tls: ssl.SSLContext | None = None) -> dict[str, object]:
+    address = f"{'http' if tls is None else 'https'}://127.0.0.1:{etcd.port}/v3/{path}"
     request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=30, context=tls) as answer:
         found: dict[str, object] = json.load(answer)
     return found
 
@@ -101,7 +102,7 @@ def test_garbage_in_a_key_is_an_error_that_names_it(etcd: Etcd, prefix: str, nam
         put(etcd, prefix + name, b"garbage")
         with pytest.raises(RecordCorrupt, match=name.replace("/", "[:/]")):
             store.load()
-        # Readers are told to load everything, and so get this error too.
+        # Readers must load everything again, and so get this error too.
         assert eventually(lambda: any(update.changes is None for update in found), WAIT_S)
 
 
@@ -232,15 +233,15 @@ def test_tls_and_a_user(tmp_path: Path, prefix: str) -> None:
     tls = EtcdTls(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
     with Etcd(tmp_path / "etcd", more, "https") as etcd:
         plain = EtcdSettings((etcd.endpoint,), tls=tls)
-        client = EtcdClient(plain)
+        context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+        context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
         for path, body in (
             ("auth/user/add", {"name": "root", "password": "root-secret"}),
             ("auth/role/add", {"name": "root"}),
             ("auth/user/grant", {"user": "root", "role": "root"}),
             ("auth/enable", {}),
         ):
-            client._call(path, body, dict)
-        client.close()
+            call(etcd, path, body, context)
         with pytest.raises(MetadataStoreFailed, match="etcdUser"), opened(plain, prefix):
             pass
         with pytest.raises(MetadataStoreFailed, match="does not accept the user `root`") as caught:
