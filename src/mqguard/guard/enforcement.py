@@ -131,12 +131,12 @@ class Enforcer:
             return (
                 self._shadows_anonymous
                 and verdict is ANONYMOUS
-                and self._scopes.include(DenialFacts("", False, permission, ip, listener))  # noqa: FBT003
+                and self._scopes.include(DenialFacts("", permission, ip, listener, is_authenticated=False))
             )
         return (
             verdict.reason in _SHADOWED
             and identity.method is not BY_CLAIM
-            and self._scopes.include(DenialFacts(identity.user, True, permission, ip, listener))  # noqa: FBT003
+            and self._scopes.include(DenialFacts(identity.user, permission, ip, listener, is_authenticated=True))
         )
 
     def admits_stranger(self, operation: Operation, claimed: str, ip: str, listener: int) -> bool:
@@ -154,12 +154,12 @@ class Enforcer:
             self._shadows_anonymous
             and not self._scopes.is_empty
             and not operation.is_always_enforced
-            and not self._scopes.enforce(DenialFacts(claimed, False, None, ip, listener))  # noqa: FBT003
+            and not self._scopes.enforce(DenialFacts(claimed, None, ip, listener, is_authenticated=False))
         )
 
     def admits_nameless(self, ip: str, listener: int) -> bool:
         """Return True if shadow mode lets through a request without credentials that needs no permission."""
-        return self._scopes.include(DenialFacts("", False, None, ip, listener))  # noqa: FBT003
+        return self._scopes.include(DenialFacts("", None, ip, listener, is_authenticated=False))
 
     def count_shadowed(self, stage: Stage, reason: str) -> None:
         """Count a denial that shadow mode lets through."""

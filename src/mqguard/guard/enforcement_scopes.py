@@ -22,17 +22,17 @@ class DenialFacts(msgspec.Struct, gc=False):
 
     Attributes:
         user: The authenticated user, or the name that an unauthenticated request claims; empty for none.
-        is_authenticated: True if the user is authenticated.
         permission: The permission that is not granted; None if the request needs none.
         source: The source address.
         listener: The port of the listener, 0 if it is not known.
+        is_authenticated: True if the user is authenticated.
     """
 
     user: str
-    is_authenticated: bool
     permission: RequiredPermission | None
     source: str
     listener: int
+    is_authenticated: bool
 
 
 class Scope(msgspec.Struct, frozen=True):
