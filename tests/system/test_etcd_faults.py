@@ -78,6 +78,16 @@ def call(etcd: Etcd, path: str, body: object, tls: ssl.SSLContext | None = None)
     return found
 
 
+def test_the_creation_of_the_store_is_not_reported(etcd: Etcd, prefix: str) -> None:
+    """A watch that begins before anything was loaded starts after the record that describes the store."""
+    with opened(settings(etcd), prefix) as store, opened(settings(etcd), prefix) as other:
+        found: list[MetadataUpdate] = []
+        store.watch(found.append)
+        write(other, [PutUser(user("alice"))])
+        assert eventually(lambda: found, WAIT_S)
+        assert [update.changes is None for update in found] == [False]
+
+
 def test_no_secret_is_readable_in_etcd(etcd: Etcd, prefix: str) -> None:
     with opened(settings(etcd), prefix) as store:
         write(store, [PutUser(user("alice", ("very-secret-text", None)))])

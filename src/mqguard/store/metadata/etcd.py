@@ -384,10 +384,11 @@ class EtcdMetadataStore:
     def _check_meta(self) -> None:
         key = self._key_of(records.META)
         found = self._read_one(key)
-        self._seen = found.header.revision
         if not found.kvs:
             self._create()
             found = self._read_one(key)
+        # After the creation, or the watch would report it as a foreign key.
+        self._seen = found.header.revision
         if found.kvs:
             self._check_key(found.kvs[0].value)
 
