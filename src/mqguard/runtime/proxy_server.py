@@ -85,7 +85,7 @@ class ProxyServer:
             StartFailed: A port or the data directory is in use.
             ConfigInvalid: A setting cannot be used, such as an invalid certificate.
         """
-        log_notices(self._config, registers=False)
+        log_notices(self._config, registers=None)
         loaded = plugins.load(self._config)
         host = settings.bind_address(self._config)
         for listener, option in ((_NAMESRV, server_options.NAMESRV_LISTEN_PORT), (_GRPC, grpc_options.GRPC_PORT)):

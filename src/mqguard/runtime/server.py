@@ -280,12 +280,12 @@ class Server:
         )
 
 
-def log_notices(config: Configuration, *, registers: bool) -> None:
+def log_notices(config: Configuration, *, registers: bool | None) -> None:
     """Log what the operator should know about a configuration.
 
     Args:
         config: The configuration.
-        registers: True if the server registers with name servers in other processes.
+        registers: True if the server registers with name servers in other processes, None if it only asks them.
     """
     for notice in config.notices:
         _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)

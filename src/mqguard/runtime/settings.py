@@ -196,12 +196,12 @@ def certificate_warnings(config: Configuration, now: dt.datetime) -> list[str]:
     return [f"the certificate `{path}` {when}: {effect}"]
 
 
-def startup_warnings(config: Configuration, *, registers: bool = False) -> list[str]:
+def startup_warnings(config: Configuration, *, registers: bool | None = False) -> list[str]:
     """Return warnings about settings that are valid and probably not intended.
 
     Args:
         config: The configuration.
-        registers: True if the server registers with name servers in other processes.
+        registers: True if the server registers with name servers in other processes, None if it only asks them.
     """
     host, reachable = bind_address(config), config.get(server_options.BROKER_IP)
     found = _registration_warnings(config, registers=registers)
@@ -237,10 +237,10 @@ def startup_warnings(config: Configuration, *, registers: bool = False) -> list[
     return found
 
 
-def _registration_warnings(config: Configuration, *, registers: bool) -> list[str]:
+def _registration_warnings(config: Configuration, *, registers: bool | None) -> list[str]:
     addresses, inner = server_options.NAMESRV_ADDR, access_options.INNER_CLIENT_CREDENTIALS
     found = []
-    if not registers and config.is_set(addresses):
+    if registers is False and config.is_set(addresses):
         found.append(
             f"{config.source(addresses)}: `{addresses.name} = {config.text(addresses)}` has no effect: this server has "
             "its own name server, and registers with no other name server; `mqguard broker` does"
