@@ -46,9 +46,9 @@ class Machine:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = [free_port(), free_port()]
+        self.ports = [free_port(), free_port(), free_port()]
         self.servers: list[subprocess.Popen[bytes]] = []
-        listen, namesrv = self.ports
+        listen, namesrv, _ = self.ports
         (directory / "broker.conf").write_text(
             f"listenPort = {listen}\nnamesrvListenPort = {namesrv}\ngrpcServerPort = 0\n"
         )
@@ -99,7 +99,8 @@ class Machine:
                 (self.directory / name).write_text(text)
                 continue
             script = ""
-            for line in text.replace("127.0.0.1:10911", f"127.0.0.1:{self.ports[0]}").splitlines():
+            here = text.replace("127.0.0.1:10911", f"127.0.0.1:{self.ports[0]}").replace("9090", str(self.ports[2]))
+            for line in here.splitlines():
                 if line.startswith("mqguard standalone"):
                     self.shell(script)
                     self.start(line)
@@ -147,6 +148,10 @@ AS_ALICE = "--access-key alice --secret-key file:alice.secret"
 def test_stop_and_start(machine: Machine) -> None:
     machine.run("Stop and start")
     assert machine.shell(RECEIVE) == "hello\n"
+
+
+def test_a_server_is_watched(machine: Machine) -> None:
+    machine.run("Watch a server")
 
 
 def test_an_administrator_who_has_lost_the_secret(machine: Machine) -> None:
