@@ -34,7 +34,7 @@ tests:
 ACL_V1 = "accounts:\n  - accessKey: RocketMQ\n    secretKey: '12345678'\n    defaultTopicPerm: PUB\n"
 
 pytestmark = pytest.mark.system
-SERVER = re.compile(r"mqguard (standalone|namesrv|broker|sealing-key)\b(?! pin)")
+SERVER = re.compile(r"mqguard (standalone|namesrv|broker|proxy|sealing-key)\b(?! pin)")
 """Commands that run until they are stopped, or that need a stopped server, as the runbooks have it."""
 
 
@@ -161,7 +161,7 @@ def test_all_json_keys_are_in_camel_case_and_users_have_one_name(directory: Path
         f"{one} --json"
         for one in examples()
         if {" ".join(one.split()[:2]), " ".join(one.split()[:3])} & takes_json
-        and not re.match(r"mqguard (audit|demo|namesrv|broker) ?|.*(--json|[|>])", one)
+        and not re.match(r"mqguard (audit|demo|namesrv|broker|proxy) ?|.*(--json|[|>])", one)
     ]
     keys: dict[str, str] = {}
     for command, done in completed(commands, directory, server):
