@@ -46,8 +46,10 @@ def wires(server: TwoBrokers, user: User) -> Iterator[list[Wire]]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[TwoBrokers]:
-    with TwoBrokers(tmp_path, settings={"sharedAccessMaxAgeSeconds": str(MAX_AGE)}) as started:
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TwoBrokers]:
+    """Start two brokers; a test may give the age at which they stop to serve, in seconds."""
+    age = getattr(request, "param", MAX_AGE)
+    with TwoBrokers(tmp_path, settings={"sharedAccessMaxAgeSeconds": str(age)}) as started:
         yield started
 
 
@@ -82,6 +84,7 @@ def routed(server: TwoBrokers) -> set[str]:
         return set() if answer.code else {found["brokerName"] for found in answer.json()["queueDatas"]}
 
 
+@pytest.mark.parametrize("server", [30], indirect=True)  # a busy machine may stall for some seconds
 def test_an_acknowledged_change_is_in_force_at_every_broker_for_the_next_request(
     server: TwoBrokers, admins: list[Wire]
 ) -> None:
