@@ -158,8 +158,9 @@ def outcome(answer, code):
     allowed = answer.code != ResponseCode.NO_PERMISSION
     body = answer.body
     if code == RUNTIME_INFO:
-        # Other processes use the disk too.
-        body = re.sub(rb'"(commitLogDirCapacity|[a-zA-Z]*DiskRatio)":"[^"]*"', b"", body)
+        # Other processes use the disk and the processor too.
+        body = re.sub(rb'"(commitLogDirCapacity|[a-zA-Z]*DiskRatio|[a-zA-Z]*TimeMax|putLatency99+)":"[^"]*"', b"", body)
+        body = re.sub(rb'"putMessageDistributeTime":"[^"]*"', b"", body)
     return answer.code, answer.ext if allowed else None, body
 
 
